@@ -1,0 +1,183 @@
+"""The project's words as data. Everything here is plain, picklable and lives on the CPU.
+
+The stages a completion passes through have a type each:
+
+    Example -> Prompt -> Group (of Completions) -> GradedGroup (of Rollouts) -> Samples
+
+An `Example` is a row of a task, a `Prompt` is that row as token ids. The sampler answers a prompt
+with a `Group`. Grading turns it into a `GradedGroup`, whose rollouts the learner sees as `Sample`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Message = Mapping[str, Any]
+"""One chat turn, `{"role": ..., "content": ...}`."""
+
+FinishReason = Literal["eos", "stop", "length"]
+"""Why a completion ended: an end-of-sequence token, a stop string, or the limit on its length."""
+
+Purpose = Literal["train", "eval"]
+"""What a completion is sampled for. The noise of its tokens depends on it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a task: what is asked, and the answer that grading compares with."""
+
+    id: str
+    messages: Sequence[Message]
+    answer: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Everything else the row held. Rewards may read it."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An example as the model reads it, handed out by a stream of prompts."""
+
+    example: Example
+    token_ids: Sequence[int]
+    max_completion_tokens: int
+    visit: int = 0
+    """How often the stream had handed out this example before."""
+    number: int = 0
+    """Place in the order of admission, over the whole run."""
+
+
+@dataclass
+class Completion:
+    """What the sampler wrote after a prompt. All lists have one entry per token."""
+
+    token_ids: list[int]
+    sampler_logprobs: list[float]
+    """Log-probability of each token under the distribution it was drawn from (temperature applied)."""
+    policy_versions: list[int]
+    """Version of the policy each token was drawn from: the number of `sync`s before it."""
+    trainable: list[bool]
+    """False for tokens a tool or an environment wrote: they are read, never trained."""
+    finish_reason: FinishReason
+    text: str
+
+    @property
+    def truncated(self) -> bool:
+        """True if the completion ended only because it reached its limit."""
+        return self.finish_reason == "length"
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The verdict of a reward on one completion."""
+
+    score: float
+    """Right or wrong as 1 or 0, or graded in between. Dynamic sampling reads this."""
+    reward: float | None = None
+    """What a reward wants the advantage to see instead of the scaled score."""
+    answer: str | None = None
+    """The answer found in the completion, as text; None where none was found."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Shaping terms by name, to be added to the reward."""
+    error: str | None = None
+    """Why the completion could not be graded, where it could not."""
+
+
+@dataclass
+class Group:
+    """The completions of one prompt, as the sampler hands them over."""
+
+    prompt: Prompt
+    completions: list[Completion]
+
+
+@dataclass
+class Rollout:
+    """A graded completion. `reward` is the scaled score plus all shaping."""
+
+    completion: Completion
+    score: Score
+    reward: float
+
+
+@dataclass
+class GradedGroup:
+    """The rollouts of one prompt."""
+
+    prompt: Prompt
+    rollouts: list[Rollout]
+
+    @property
+    def scores(self) -> list[float]:
+        return [rollout.score.score for rollout in self.rollouts]
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens the sampler wrote for this group."""
+        return sum(len(rollout.completion) for rollout in self.rollouts)
+
+
+@dataclass
+class Sample:
+    """One rollout as a training row. Tensors have shape [T], one entry per completion token.
+
+    `annotate` fills in the log-probabilities and entropies, the trainer the rest.
+    """
+
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
+    loss_mask: Tensor
+    """Bool: tokens that enter the loss. Tokens of tools and of filtered completions do not."""
+    sampler_logprobs: Tensor
+    advantage: float = 0.0
+    old_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
+    entropies: Tensor = field(default_factory=lambda: torch.empty(0))
+    ref_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
+    """Empty unless a KL penalty is on."""
+    weights: Tensor = field(default_factory=lambda: torch.empty(0))
+    """Factor on each token's loss: the importance correction times the entropy mask."""
+    counted: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.bool))
+    """Bool: tokens that count in the denominators. A subset of `loss_mask`."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion tokens together: what a forward pass has to read."""
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How completions are drawn. Temperature first, then top-k, top-p and min-p as in vLLM."""
+
+    completions_per_prompt: int = 1
+    temperature: float = 1.0
+    """0 means greedy decoding."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 means no limit."""
+    min_p: float = 0.0
+    stop: Sequence[str] = ()
+    """Strings that end a completion. The text that held one is kept up to and including it."""
+    seed: int = 0
+    purpose: Purpose = "train"
+
+    def __post_init__(self) -> None:
+        if self.completions_per_prompt < 1:
+            raise ValueError("completions_per_prompt must be at least 1")
+        if self.temperature < 0:
+            raise ValueError("temperature must be at least 0 (0 is greedy decoding)")
+        if not 0 < self.top_p <= 1:
+            raise ValueError("top_p must lie in (0, 1]; 1 switches it off")
+        if self.top_k < 0:
+            raise ValueError("top_k must be at least 0; 0 switches it off")
+        if not 0 <= self.min_p < 1:
+            raise ValueError("min_p must lie in [0, 1); 0 switches it off")
+        if any(not stop for stop in self.stop):
+            raise ValueError("stop strings must not be empty")
