@@ -1,0 +1,66 @@
+"""Repeated prompts: DAPO-Math-17k holds each of its prompts about a hundred times."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dapo.types import Example
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A prompt that stands in the data with several answers. The first one was kept."""
+
+    example: Example
+    other_answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """The first example of each prompt, in order, and what was left out."""
+
+    examples: list[Example]
+    duplicates: int
+    """Number of examples left out."""
+    conflicts: tuple[Conflict, ...]
+
+
+def prompt_key(example: Example) -> str:
+    """What two prompts have in common if they are the same: roles and texts without any white space.
+
+    White space is ignored altogether because copies of one problem differ in the blanks around formulas.
+    """
+    texts = (f"{message['role']}\0{''.join(str(message['content']).split())}" for message in example.messages)
+    return "\0".join(texts)
+
+
+def deduplicate(examples: Iterable[Example]) -> Deduplicated:
+    """Keeps the first example of each prompt. Answers conflict if they differ in more than white space."""
+    first: dict[str, Example] = {}
+    others: dict[str, dict[str, None]] = {}
+    count = 0
+    for example in examples:
+        count += 1
+        key = prompt_key(example)
+        kept = first.setdefault(key, example)
+        if kept.answer.split() != example.answer.split():
+            others.setdefault(key, {})[example.answer] = None
+    conflicts = tuple(Conflict(first[key], tuple(answers)) for key, answers in others.items())
+    return Deduplicated(list(first.values()), count - len(first), conflicts)
+
+
+def with_unique_ids(examples: Iterable[Example]) -> list[Example]:
+    """The same examples; the second one of an id `x` is called `x#2`, and so on.
+
+    The tokens drawn for a prompt depend on its id: two copies with one id would get the same completions.
+    """
+    seen: Counter[str] = Counter()
+    result = []
+    for example in examples:
+        seen[example.id] += 1
+        visit = seen[example.id]
+        result.append(example if visit == 1 else dataclasses.replace(example, id=f"{example.id}#{visit}"))
+    return result

@@ -1,0 +1,59 @@
+"""What tasks over one's own tables have in common: columns, a held-out part, a reward by data source."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dapo.data.columns import Columns, to_examples
+from dapo.data.files import Row
+from dapo.data.split import split_examples
+from dapo.rewards import by_source
+from dapo.types import Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Columns, ABC):
+    """A task whose rows have the columns that the settings of `Columns` name."""
+
+    eval_fraction: float | None = None
+    """Share of the distinct training prompts to hold out for the evaluation."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eval_fraction is not None and not 0 < self.eval_fraction < 1:
+            raise ValueError(
+                f"eval_fraction must lie between 0 and 1 (both excluded), not {self.eval_fraction}"
+            )
+
+    @property
+    def reward(self) -> by_source.Reward:
+        """What the `data_source` of a row asks for, else the exact text after `Answer:`."""
+        return by_source.Reward()
+
+    def train(self) -> list[Example]:
+        """The examples to train on."""
+        examples = self._examples(self._train_rows())
+        return examples if self.eval_fraction is None else split_examples(examples, self.eval_fraction)[0]
+
+    def eval(self) -> list[Example]:
+        """The examples to evaluate on; none if neither rows nor a fraction are set aside for it."""
+        if self.eval_fraction is not None:
+            return split_examples(self._examples(self._train_rows()), self.eval_fraction)[1]
+        return self._examples(self._eval_rows())
+
+    def gold_completion(self, example: Example) -> str:
+        """The answer alone, on a line of its own."""
+        return f"Answer: {' '.join(example.answer.split())}"
+
+    @abstractmethod
+    def _train_rows(self) -> Iterator[Row]:
+        """Rows to train on."""
+
+    @abstractmethod
+    def _eval_rows(self) -> Iterator[Row]:
+        """Rows to evaluate on; none where the settings name none."""
+
+    def _examples(self, rows: Iterator[Row]) -> list[Example]:
+        return list(to_examples(rows, self))

@@ -1,0 +1,179 @@
+"""From reward functions, whatever their signature, to verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from dapo.errors import UserError
+from dapo.reward_calls import Outcomes, Ungraded, outcomes_of
+from dapo.types import Completion, Example, Score
+
+_ROUNDING = 1e-6
+"""How far a score may lie outside [0, 1] and still pass for the limit itself."""
+
+
+class Reward(Protocol):
+    """Judges one completion. A bool or a float in [0, 1] is the score; a `Score` can say more.
+
+    The rewards of the package are frozen dataclasses called `Reward`, one per file of `dapo/rewards`;
+    their fields are the settings. A plain function serves as well.
+    """
+
+    def __call__(self, completion: Completion, example: Example) -> Score | bool | float:
+        """The verdict on `completion`, an answer to `example`."""
+        ...
+
+
+class ScoreRangeError(UserError):
+    """A reward function returned a number that is no score, and nothing says how to make it one."""
+
+
+def as_reward(
+    function: Callable[..., Any],
+    to_score: Callable[[float], float] | None = None,
+    score_range: Sequence[float] | None = None,
+    conversational: bool = False,
+) -> AdaptedReward:
+    """Wraps a reward function, sync or async, whose parameters have the names of one of these signatures:
+
+    - `completion, example`: this package's, returning a Score, a bool or a float;
+    - `completions, **columns`: TRL's, called once for all completions of a prompt. It gets `prompts`,
+      `completions`, `completion_ids`, `answer` and the columns of the data, each as a list with one entry per
+      completion, as far as its parameters ask for them, and returns a list of floats. Prompts and completions
+      are texts, or lists of messages if `conversational`. None in the list means ungraded;
+    - `data_source, solution_str, ground_truth, extra_info`: verl's, returning a float or a dict. The dict's
+      `acc` is the score where there is one, `score` the reward, `pred` the answer.
+
+    A number outside [0, 1] needs a mapping to a score: `score_range=(-1, 1)` maps -1 to 0 and 1 to 1, in a
+    straight line; `to_score` is any function. The number itself then stays the reward.
+
+    Raises UserError if the function has none of these signatures, or the settings contradict each other.
+    """
+    if isinstance(function, AdaptedReward):
+        return function
+    if score_range is not None:
+        if to_score is not None:
+            raise UserError("reward: to_score and score_range exclude each other; set one of them")
+        to_score = _line(score_range)
+    return AdaptedReward(outcomes_of(function, conversational), to_score)
+
+
+class Grader:
+    """Grades the completions of a prompt, whatever the reward does.
+
+    A completion that cannot be graded (the reward raised, or returned NaN, None or anything else that is
+    no verdict) gets `error_score` and the reason in `Score.error`. A number outside [0, 1] without a mapping
+    is a ScoreRangeError instead: it would strike every completion, and the run would train on errors.
+    """
+
+    def __init__(self, reward: Callable[..., Any], error_score: float = 0.0) -> None:
+        """`reward`: anything that `as_reward` returns or accepts."""
+        if not 0 <= error_score <= 1:
+            raise ValueError(f"error_score must lie in [0, 1], not {error_score}")
+        self._reward = as_reward(reward)
+        self._error_score = error_score
+        self.graded = 0
+        """Completions seen."""
+        self.errors = 0
+        """Of them, those that could not be graded."""
+        self.parse_failures = 0
+        """Of the others, those in which no answer was found, by rewards that look for one."""
+
+    def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
+        """One score per completion, in order."""
+        return [self._grade(outcome) for outcome in self._reward.outcomes(completions, example)]
+
+    def _grade(self, outcome: object) -> Score:
+        self.graded += 1
+        try:
+            score = self._reward.verdict(outcome)
+        except Ungraded as reason:
+            self.errors += 1
+            return Score(score=self._error_score, error=str(reason))
+        looks_for_answers = isinstance(outcome, Score) or (isinstance(outcome, Mapping) and "pred" in outcome)
+        self.parse_failures += looks_for_answers and score.answer is None
+        return score
+
+
+@dataclass(frozen=True)
+class AdaptedReward:
+    """A reward function behind this package's signature. Made by `as_reward`."""
+
+    outcomes: Outcomes
+    """What the function returned for each completion, or the exception it raised."""
+    to_score: Callable[[float], float] | None
+
+    def __call__(self, completion: Completion, example: Example) -> Score:
+        """The verdict on one completion. Raises UserError if it cannot be graded."""
+        return self.verdict(self.outcomes([completion], example)[0])
+
+    def verdict(self, outcome: object) -> Score:
+        """The score an outcome stands for. Raises Ungraded or ScoreRangeError if it stands for none."""
+        if isinstance(outcome, Ungraded):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            raise Ungraded(f"the reward function raised {type(outcome).__name__}: {outcome}") from outcome
+        if isinstance(outcome, Score):
+            return _checked(outcome)
+        if isinstance(outcome, Mapping):
+            return self._of_mapping(outcome)
+        if isinstance(outcome, (bool, np.bool_)):
+            return Score(score=float(outcome))
+        value = _number(outcome)
+        if self.to_score is None:
+            return Score(score=_in_range(value))
+        return Score(score=_in_range(self.to_score(value)), reward=value)
+
+    def _of_mapping(self, outcome: Mapping[str, Any]) -> Score:
+        if "score" not in outcome:
+            raise Ungraded(f"the reward function returned a dict without 'score': {list(outcome)}")
+        answer = None if outcome.get("pred") is None else str(outcome["pred"])
+        if "acc" in outcome:
+            return Score(_in_range(_number(outcome["acc"])), reward=_number(outcome["score"]), answer=answer)
+        verdict = self.verdict(outcome["score"])
+        return Score(verdict.score, reward=verdict.reward, answer=answer)
+
+
+def _checked(score: Score) -> Score:
+    if score.error is not None:
+        raise Ungraded(score.error)
+    for number in (score.score, 0.0 if score.reward is None else score.reward, *score.parts.values()):
+        _number(number)
+    _in_range(score.score)
+    return score
+
+
+def _number(value: object) -> float:
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1):
+        value = value.item()
+    if not isinstance(value, Real):
+        what = "None" if value is None else f"a {type(value).__name__}"
+        raise Ungraded(f"the reward function returned {what}, which is no number")
+    if not math.isfinite(value):
+        raise Ungraded(f"the reward function returned {float(value)}")
+    return float(value)
+
+
+def _in_range(score: float) -> float:
+    if not -_ROUNDING <= score <= 1 + _ROUNDING:
+        raise ScoreRangeError(
+            f"reward: {score} is no score from 0 to 1; declare what the numbers mean, with score_range "
+            "([-1, 1] for numbers from -1, wrong, to 1, right) or with a function to_score; or return "
+            "Score(score=..., reward=...)"
+        )
+    return min(max(float(score), 0.0), 1.0)
+
+
+def _line(score_range: Sequence[float]) -> Callable[[float], float]:
+    """The straight line that takes the lower end of the range to 0 and the upper end to 1."""
+    if len(score_range) != 2 or not score_range[0] < score_range[1]:
+        raise UserError(f"reward: score_range must be [low, high] with low < high, not {list(score_range)}")
+    low, high = score_range
+    return lambda value: (value - low) / (high - low)
