@@ -1,0 +1,95 @@
+"""Everything in one process: the sampler reads the very weights the learner updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from dapo.algorithms import Algorithm
+from dapo.core.reduce import Totals
+from dapo.engine.sampler import Sampler, SamplerSettings
+from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.model import ModelSettings, autocast, load_codec, load_model, save_model
+from dapo.run.state import load_state, save_state
+from dapo.text import TextCodec
+from dapo.types import Group, Prompt, Sample, SamplingParams
+
+LEARNER_STATE = "learner"
+
+
+class LocalSampler:
+    """A model that only samples: what evaluation needs."""
+
+    def __init__(
+        self, model: ModelSettings, sampler: SamplerSettings, codec: TextCodec | None = None
+    ) -> None:
+        self.settings = model
+        self.codec = codec or load_codec(model)
+        self.model = load_model(model)
+        self.policy_version = 0
+        self.sampler = Sampler(self.model, self.codec, sampler, self._context)
+
+    def _context(self) -> AbstractContextManager[object]:
+        return autocast(self.settings.precision, self.model.device)
+
+    def generate(self, prompts: Iterator[Prompt | None], params: SamplingParams) -> Iterator[Group]:
+        return self.sampler.generate(prompts, params, self.policy_version)
+
+
+class LocalBackend(LocalSampler):
+    """Sampler and learner over one set of weights."""
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        *,
+        sampler: SamplerSettings,
+        learner: LearnerSettings,
+        optimizer: OptimizerSettings,
+        temperature: float,
+        total_updates: int,
+        with_reference: bool = False,
+        codec: TextCodec | None = None,
+    ) -> None:
+        super().__init__(model, sampler, codec)
+        self.learner = Learner(
+            self.model,
+            pad_id=self.codec.pad_id,
+            temperature=temperature,
+            total_updates=total_updates,
+            context=self._context,
+            optimizer=optimizer,
+            settings=learner,
+            reference=load_model(model).requires_grad_(False) if with_reference else None,
+        )
+
+    @property
+    def exact_sampler(self) -> bool:
+        """In float32 decoding and training agree to rounding; in bfloat16 they measurably do not."""
+        return self.settings.precision == "float32"
+
+    def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
+        self.learner.annotate(samples, reference)
+
+    def update(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
+        return self.learner.update(samples, totals, algorithm)
+
+    def sync(self) -> None:
+        self.policy_version += 1
+
+    def save(self, directory: Path) -> None:
+        save_model(self.model, self.codec, directory)
+        tensors, values = self.learner.state()
+        save_state(directory / LEARNER_STATE, tensors, {**values, "policy_version": self.policy_version})
+
+    def load(self, directory: Path) -> None:
+        saved = load_model(replace(self.settings, path=str(directory), revision=None))
+        self.model.load_state_dict(saved.state_dict())
+        tensors, values = load_state(directory / LEARNER_STATE)
+        self.learner.load_state(tensors, values)
+        self.policy_version = int(values["policy_version"])
+
+    def close(self) -> None:
+        del self.learner, self.sampler, self.model

@@ -1,0 +1,219 @@
+"""The learner: log-probabilities of recorded samples, and one optimizer update at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from dapo.algorithms import Algorithm
+from dapo.batches import Batch, Layout, collate, plan
+from dapo.core.kl import estimate
+from dapo.core.logprobs import token_logprobs
+from dapo.core.reduce import Totals
+from dapo.core.schedule import Schedule
+from dapo.core.segments import Segments
+from dapo.engine.decoder import Context
+from dapo.types import Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW, its learning rate over the updates, and gradient clipping."""
+
+    lr: float = 1e-6
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    max_grad_norm: float = 1.0
+    """The gradient of a whole update is scaled down to this norm."""
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError("lr must be positive: with 0 nothing is trained")
+        if self.max_grad_norm <= 0:
+            raise ValueError("max_grad_norm must be positive; use a large number to switch clipping off")
+        if self.weight_decay < 0:
+            raise ValueError("weight_decay must be at least 0")
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """What only serves memory and speed: none of it changes a result."""
+
+    tokens_per_batch: int = 16384
+    """Tokens in one forward and backward pass, padding included."""
+    layout: Layout = "padded"
+
+    def __post_init__(self) -> None:
+        if self.tokens_per_batch < 1:
+            raise ValueError("tokens_per_batch must be at least 1")
+
+
+class Learner:
+    """Trains one model. The same code serves every backend."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        pad_id: int,
+        temperature: float,
+        total_updates: int,
+        context: Context,
+        optimizer: OptimizerSettings,
+        settings: LearnerSettings,
+        reference: PreTrainedModel | None = None,
+    ) -> None:
+        """`temperature` is the one completions are sampled at: all log-probabilities are taken there."""
+        self.model = model
+        self.reference = reference
+        self.pad_id = pad_id
+        self.temperature = temperature
+        self.total_updates = total_updates
+        self.context = context
+        self.settings = settings
+        self.optimizer_settings = optimizer
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=optimizer.lr,
+            betas=optimizer.betas,
+            eps=optimizer.epsilon,
+            weight_decay=optimizer.weight_decay,
+        )
+        self.updates = 0
+        """Optimizer updates made so far; the clock of the learning-rate schedule."""
+
+    @torch.no_grad()
+    def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
+        """Fill in old_logprobs and entropies; ref_logprobs too where a `reference` is asked for."""
+        for indices in plan(samples, self.settings.tokens_per_batch, self.settings.layout):
+            chosen = [samples[index] for index in indices]
+            lengths = [len(sample.completion_ids) for sample in chosen]
+            batch = collate(chosen, self.pad_id, self.settings.layout)
+            logprobs, entropies = self._forward(self.model, batch)
+            for sample, old, entropy in zip(
+                chosen, logprobs.cpu().split(lengths), entropies.cpu().split(lengths), strict=True
+            ):
+                sample.old_logprobs, sample.entropies = old, entropy
+            if reference:
+                if self.reference is None:
+                    raise ValueError("reference log-probabilities need a reference model")
+                ref_logprobs, _ = self._forward(self.reference, batch)
+                for sample, ref in zip(chosen, ref_logprobs.cpu().split(lengths), strict=True):
+                    sample.ref_logprobs = ref
+
+    def update(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
+        """One optimizer update (DAPO Eq. 8) on an annotated mini-batch.
+
+        `totals` holds the denominators of the whole mini-batch, so that no gradient depends on how it
+        is cut into batches. An update without a loss token, or with a gradient that is not finite,
+        leaves the weights alone and says so in `optim/skipped`.
+        """
+        if totals.tokens == 0:
+            return {"optim/skipped": 1.0, "optim/nonfinite": 0.0}
+        sums = self.accumulate(samples, totals, algorithm)
+        norm = float(clip_grad_norm_(self.parameters, self.optimizer_settings.max_grad_norm))
+        metrics = {name: value for name, value in sums.items() if name == "loss"}
+        loss_tokens = sum(int(sample.loss_mask.sum()) for sample in samples)
+        metrics |= {f"policy/{name}": value / loss_tokens for name, value in sums.items() if name != "loss"}
+        finite = bool(torch.tensor(norm).isfinite())
+        if finite:
+            metrics["optim/lr"] = self._step()
+            metrics["optim/grad_norm"] = norm
+        self.optimizer.zero_grad(set_to_none=True)
+        return metrics | {"optim/skipped": float(not finite), "optim/nonfinite": float(not finite)}
+
+    def accumulate(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
+        """Add the gradient of the mini-batch's loss to the parameters. Returns sums over its tokens."""
+        sums: dict[str, float] = {}
+        self.model.train()
+        for indices in plan(samples, self.settings.tokens_per_batch, self.settings.layout):
+            chosen = [samples[index] for index in indices]
+            loss, metrics = self._loss(chosen, totals, algorithm)
+            loss.backward()
+            for name, value in {"loss": loss.detach(), **metrics}.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        self.model.eval()
+        return sums
+
+    def _loss(
+        self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """This batch's share of the update's loss, and sums over its loss tokens."""
+        batch = collate(samples, self.pad_id, self.settings.layout)
+        logprobs, entropies = self._forward(self.model, batch)
+        device = logprobs.device
+        mask = torch.cat([sample.loss_mask for sample in samples]).to(device)
+
+        def flat(parts: list[Tensor]) -> Tensor:
+            return torch.cat(parts).to(device)[mask]
+
+        logprobs, entropies = logprobs[mask], entropies[mask]
+        old_logprobs = flat([sample.old_logprobs for sample in samples])
+        advantages = flat([torch.full((len(sample.completion_ids),), sample.advantage) for sample in samples])
+        segments = Segments.from_lengths([int(sample.loss_mask.sum()) for sample in samples], device)
+        per_token, metrics = algorithm.loss(logprobs, old_logprobs, advantages, segments)
+        per_token = per_token * flat([sample.weights for sample in samples])
+        if algorithm.kl is not None and algorithm.kl.where == "loss":
+            ref_logprobs = flat([sample.ref_logprobs for sample in samples])
+            kl = estimate(logprobs, ref_logprobs, algorithm.kl.estimator)
+            per_token = per_token + algorithm.kl.coefficient * kl
+            metrics = {**metrics, "kl_reference": kl.detach().sum()}
+        if algorithm.entropy_bonus:
+            per_token = per_token - algorithm.entropy_bonus * entropies
+        loss = algorithm.reduction(per_token, segments, totals, flat([sample.counted for sample in samples]))
+        return loss, {**metrics, "kl_old": (old_logprobs - logprobs.detach()).sum()}
+
+    def _forward(self, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies [N] of the batch's completion tokens."""
+        device = model.device
+        with self.context():
+            logits = model(
+                input_ids=batch.input_ids.to(device),
+                attention_mask=None if batch.attention_mask is None else batch.attention_mask.to(device),
+                position_ids=batch.position_ids.to(device),
+                use_cache=False,
+                logits_to_keep=batch.logits_to_keep,
+            ).logits
+        offset = batch.input_ids.shape[1] - logits.shape[1]
+        predicting = logits[batch.rows.to(device), batch.columns.to(device) - offset]
+        return token_logprobs(predicting, batch.targets.to(device), self.temperature)
+
+    def _step(self) -> float:
+        """Apply the gradient at the scheduled learning rate, which is returned."""
+        settings = self.optimizer_settings
+        lr = settings.lr * settings.schedule(self.updates, self.total_updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.updates += 1
+        return lr
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The optimizer's tensors and the schedule's clock."""
+        tensors = {
+            f"optimizer/{index}/{name}": value
+            for index, entries in self.optimizer.state_dict()["state"].items()
+            for name, value in entries.items()
+        }
+        return tensors, {"updates": self.updates}
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            _, index, name = key.split("/", 2)
+            entries.setdefault(int(index), {})[name] = value
+        current = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": entries, "param_groups": current["param_groups"]})
+        self.updates = int(values["updates"])

@@ -1,0 +1,120 @@
+"""From graded groups to training rows: rewards, masks, advantages, weights and the update's totals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dapo.algorithms import Algorithm
+from dapo.core.kl import estimate
+from dapo.core.reduce import Totals, count_totals
+from dapo.core.segments import Segments
+from dapo.core.shaping import signed
+from dapo.types import Completion, GradedGroup, Group, Rollout, Sample, Score
+
+
+def with_rewards(group: Group, scores: Sequence[Score], algorithm: Algorithm) -> GradedGroup:
+    """Attach to each completion what the advantage will see: the scaled score plus all shaping."""
+    rollouts = [
+        Rollout(completion, score, _reward(completion, score, algorithm))
+        for completion, score in zip(group.completions, scores, strict=True)
+    ]
+    return GradedGroup(group.prompt, rollouts)
+
+
+def _reward(completion: Completion, score: Score, algorithm: Algorithm) -> float:
+    reward = score.reward
+    if reward is None:
+        reward = signed(score.score) if algorithm.signed_rewards else score.score
+    reward += sum(score.parts.values())
+    if algorithm.soft_overlong is not None:
+        reward += algorithm.soft_overlong(len(completion))
+    return reward
+
+
+def to_samples(groups: Sequence[GradedGroup], algorithm: Algorithm) -> list[Sample]:
+    """One training row per rollout, group by group."""
+    return [
+        _to_sample(group, rollout.completion, algorithm) for group in groups for rollout in group.rollouts
+    ]
+
+
+def _to_sample(group: GradedGroup, completion: Completion, algorithm: Algorithm) -> Sample:
+    loss_mask = torch.tensor(completion.trainable, dtype=torch.bool)
+    if algorithm.overlong_filter is not None:
+        loss_mask = algorithm.overlong_filter.loss_mask(completion.truncated, loss_mask)
+    return Sample(
+        prompt_ids=group.prompt.token_ids,
+        completion_ids=completion.token_ids,
+        loss_mask=loss_mask,
+        sampler_logprobs=torch.tensor(completion.sampler_logprobs),
+    )
+
+
+def set_advantages(groups: Sequence[GradedGroup], samples: Sequence[Sample], algorithm: Algorithm) -> None:
+    """Give every annotated sample its advantage, computed once over the whole group (DAPO Eq. 9)."""
+    rows = iter(samples)
+    rewards, baseline = [], []
+    for group in groups:
+        penalties = [_kl_penalty(sample, algorithm) for _, sample in zip(group.rollouts, rows, strict=False)]
+        rewards.append(
+            torch.tensor(
+                [rollout.reward - kl for rollout, kl in zip(group.rollouts, penalties, strict=True)],
+                dtype=torch.float64,
+            )
+        )
+        baseline.append(_baseline(group, algorithm))
+    advantages = torch.cat(algorithm.advantage(rewards, baseline)).tolist() if groups else []
+    for sample, advantage in zip(samples, advantages, strict=True):
+        sample.advantage = advantage
+
+
+def _baseline(group: GradedGroup, algorithm: Algorithm) -> Tensor:
+    """Bool [G]: the completions that enter the group's mean and standard deviation."""
+    truncated = torch.tensor([rollout.completion.truncated for rollout in group.rollouts])
+    overlong = algorithm.overlong_filter
+    return torch.ones_like(truncated) if overlong is None else overlong.baseline(truncated)
+
+
+def _kl_penalty(sample: Sample, algorithm: Algorithm) -> float:
+    """What a KL penalty in the reward takes off: its estimate summed over the completion's own tokens."""
+    kl = algorithm.kl
+    if kl is None or kl.where != "reward":
+        return 0.0
+    mask = sample.loss_mask
+    per_token = estimate(sample.old_logprobs[mask], sample.ref_logprobs[mask], kl.estimator)
+    return kl.coefficient * float(per_token.sum())
+
+
+def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_sampler: bool) -> None:
+    """Set each token's weight in the loss and in the denominators of an annotated step.
+
+    The weight is the importance correction between sampler and learner (none where the sampler is
+    exact) times the mask of high-entropy tokens.
+    """
+    for sample in samples:
+        sample.weights = torch.ones(len(sample.completion_ids))
+        sample.counted = sample.loss_mask
+    if algorithm.off_policy is not None and not exact_sampler and samples:
+        lengths = [int(sample.loss_mask.sum()) for sample in samples]
+        weights = algorithm.off_policy(
+            torch.cat([sample.old_logprobs[sample.loss_mask] for sample in samples]),
+            torch.cat([sample.sampler_logprobs[sample.loss_mask] for sample in samples]),
+            Segments.from_lengths(lengths),
+        )
+        for sample, part in zip(samples, weights.split(lengths), strict=True):
+            sample.weights[sample.loss_mask] = part
+    if algorithm.entropy_mask is not None:
+        masks = [sample.loss_mask for sample in samples]
+        kept = algorithm.entropy_mask([sample.entropies for sample in samples], masks)
+        for sample, keep in zip(samples, kept, strict=True):
+            sample.weights = sample.weights * keep
+            if algorithm.entropy_mask.denominator == "kept":
+                sample.counted = sample.loss_mask & keep
+
+
+def totals_of(samples: Sequence[Sample]) -> Totals:
+    """The denominators of one update, over all of its samples."""
+    return count_totals([sample.counted for sample in samples])

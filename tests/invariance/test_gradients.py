@@ -1,0 +1,97 @@
+"""No gradient depends on how an update is cut into batches: for every preset, before clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dapo import samples as rows
+from dapo.algorithms import PRESETS, Algorithm
+from dapo.core.schedule import Schedule
+from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.model import ModelSettings, load_codec, load_model
+from dapo.types import Sample
+
+WHOLE = LearnerSettings(tokens_per_batch=100_000)
+
+
+def make_learner(model_path: Path, settings: LearnerSettings) -> Learner:
+    model = ModelSettings(str(model_path), template="plain")
+    return Learner(
+        load_model(model),
+        pad_id=load_codec(model).pad_id,
+        temperature=1.0,
+        total_updates=10,
+        context=nullcontext,
+        optimizer=OptimizerSettings(lr=1e-2, schedule=Schedule()),
+        settings=settings,
+        reference=load_model(model),
+    )
+
+
+def annotated_samples(learner: Learner, algorithm: Algorithm) -> list[Sample]:
+    """Samples of very different lengths, one of them masked whole and one of a single token, annotated
+    under a policy that the weights have moved away from, so that ratios differ from 1 and some clip."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = learner.model.config.vocab_size
+    samples = []
+    for index, (prompt, completion) in enumerate(
+        [(3, 17), (9, 1), (2, 40), (5, 8), (12, 23), (1, 5), (7, 30)]
+    ):
+        ids = torch.randint(3, vocabulary, (prompt + completion,), generator=generator).tolist()
+        mask = torch.full((completion,), index != 3)
+        mask[: completion // 4] = False
+        samples.append(
+            Sample(
+                prompt_ids=ids[:prompt],
+                completion_ids=ids[prompt:],
+                loss_mask=mask,
+                sampler_logprobs=-3 - torch.rand(completion, generator=generator),
+                advantage=(-1.0) ** index * (0.5 + index / 4),
+            )
+        )
+    learner.annotate(samples, reference=algorithm.kl is not None)
+    for sample in samples:
+        sample.old_logprobs = sample.old_logprobs + 0.3 * torch.randn(
+            len(sample.completion_ids), generator=generator
+        )
+    rows.set_weights(samples, algorithm, exact_sampler=False)
+    return samples
+
+
+def gradient(learner: Learner, samples: list[Sample], algorithm: Algorithm) -> Tensor:
+    learner.accumulate(samples, rows.totals_of(samples), algorithm)
+    flat = torch.cat([parameter.grad.flatten().clone() for parameter in learner.parameters])
+    learner.optimizer.zero_grad(set_to_none=True)
+    return flat
+
+
+def reversed_order(samples: list[Sample]) -> list[Sample]:
+    return samples[::-1]
+
+
+CUTS: dict[str, tuple[LearnerSettings, Callable[[list[Sample]], list[Sample]]]] = {
+    "one sample a batch": (LearnerSettings(tokens_per_batch=1), list),
+    "small token budget": (LearnerSettings(tokens_per_batch=64), list),
+    "other order": (LearnerSettings(tokens_per_batch=100), reversed_order),
+    "packed in one row": (LearnerSettings(tokens_per_batch=100_000, layout="packed"), list),
+    "packed in small rows": (LearnerSettings(tokens_per_batch=60, layout="packed"), reversed_order),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_gradient_does_not_depend_on_the_cut(name: str, cut: str, tiny_model: Path) -> None:
+    algorithm = PRESETS[name].resolved(64)
+    learner = make_learner(tiny_model, WHOLE)
+    samples = annotated_samples(learner, algorithm)
+    expected = gradient(learner, samples, algorithm)
+    learner.settings, reorder = CUTS[cut]
+    found = gradient(learner, reorder(samples), algorithm)
+    assert expected.norm() > 1e-3
+    assert (found - expected).norm() / expected.norm() < 1e-5

@@ -1,0 +1,142 @@
+"""The sampler says what the model would: compared with transformers, and with plain forward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dapo.data.prompts import build_prompts
+from dapo.engine.sampler import Sampler, SamplerSettings
+from dapo.model import ModelSettings, load_codec, load_model
+from dapo.tasks.arithmetic import Task
+from dapo.types import Group, Prompt, SamplingParams
+
+TASK = Task(train_size=12, eval_size=4, largest=999)
+
+
+@pytest.fixture(scope="module")
+def sampler(tiny_model: Path) -> Sampler:
+    settings = ModelSettings(str(tiny_model), template="plain")
+    return Sampler(load_model(settings), load_codec(settings), SamplerSettings(slots=64), nullcontext)
+
+
+@pytest.fixture(scope="module")
+def prompts(sampler: Sampler) -> list[Prompt]:
+    return build_prompts(TASK.train(), sampler.codec, 64, 24)[0]
+
+
+def tokens_of(groups: list[Group]) -> dict[str, list[list[int]]]:
+    return {g.prompt.example.id: [c.token_ids for c in g.completions] for g in groups}
+
+
+def test_greedy_equals_transformers_generate(sampler: Sampler, prompts: list[Prompt]) -> None:
+    found = tokens_of(list(sampler.generate(iter(prompts), SamplingParams(temperature=0))))
+    for prompt in prompts:
+        ids = torch.tensor([list(prompt.token_ids)])
+        output = sampler.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False
+        )
+        assert found[prompt.example.id] == [output[0, ids.shape[1] :].tolist()]
+
+
+@pytest.mark.parametrize("slots", [4, 20, 64])
+def test_batch_size_changes_no_draw(sampler: Sampler, prompts: list[Prompt], slots: int) -> None:
+    params = SamplingParams(completions_per_prompt=4, seed=3)
+    expected = tokens_of(list(sampler.generate(iter(prompts), params)))
+    small = Sampler(sampler.model, sampler.codec, SamplerSettings(slots=slots), nullcontext)
+    assert tokens_of(list(small.generate(iter(reversed(prompts)), params))) == expected
+
+
+def test_seed_purpose_and_visit_each_draw_anew(sampler: Sampler, prompts: list[Prompt]) -> None:
+    base = SamplingParams(completions_per_prompt=2)
+    again = [replace(prompt, visit=1) for prompt in prompts]
+    draws = [
+        tokens_of(list(sampler.generate(iter(prompts), base))),
+        tokens_of(list(sampler.generate(iter(prompts), replace(base, seed=1)))),
+        tokens_of(list(sampler.generate(iter(prompts), replace(base, purpose="eval")))),
+        tokens_of(list(sampler.generate(iter(again), base))),
+    ]
+    assert all(a != b for index, a in enumerate(draws) for b in draws[:index])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_sampler_logprobs_are_those_of_a_plain_forward_pass(
+    sampler: Sampler, prompts: list[Prompt], temperature: float
+) -> None:
+    params = SamplingParams(completions_per_prompt=4, temperature=temperature)
+    for group in sampler.generate(iter(prompts), params):
+        for completion in group.completions:
+            ids = torch.tensor([[*group.prompt.token_ids, *completion.token_ids]])
+            with torch.no_grad():
+                logits = sampler.model(ids).logits[0, len(group.prompt.token_ids) - 1 : -1]
+            expected = (
+                (logits / temperature).log_softmax(-1).gather(-1, ids[0, len(group.prompt.token_ids) :, None])
+            )
+            assert completion.sampler_logprobs == pytest.approx(expected[:, 0].tolist(), abs=1e-5)
+
+
+def test_completions_end_for_a_reason(sampler: Sampler, prompts: list[Prompt]) -> None:
+    limited = [replace(prompt, max_completion_tokens=3 + index) for index, prompt in enumerate(prompts)]
+    groups = list(sampler.generate(iter(limited), SamplingParams(completions_per_prompt=8)))
+    completions = [(group.prompt, completion) for group in groups for completion in group.completions]
+    reasons = {completion.finish_reason for _, completion in completions}
+    assert reasons == {"eos", "length"}
+    for prompt, completion in completions:
+        ended = completion.token_ids[-1] in sampler.codec.eos_ids
+        assert ended == (completion.finish_reason == "eos")
+        assert len(completion) <= prompt.max_completion_tokens
+        assert completion.truncated == (len(completion) == prompt.max_completion_tokens and not ended)
+        assert not set(completion.token_ids[:-1]) & sampler.codec.eos_ids
+
+
+def test_every_eos_token_ends_a_completion(tiny_model: Path, prompts: list[Prompt]) -> None:
+    settings = ModelSettings(str(tiny_model), template="plain")
+    codec = load_codec(settings)
+    extra = codec.encode_completion("7")[0]
+    codec.eos_ids = codec.eos_ids | {extra}
+    sampler = Sampler(load_model(settings), codec, SamplerSettings(), nullcontext)
+    groups = list(sampler.generate(iter(prompts), SamplingParams(completions_per_prompt=8)))
+    last = {c.token_ids[-1] for g in groups for c in g.completions if c.finish_reason == "eos"}
+    assert last == codec.eos_ids
+
+
+def test_stop_strings_end_a_completion_across_tokens(sampler: Sampler, prompts: list[Prompt]) -> None:
+    params = SamplingParams(completions_per_prompt=16)
+    free = [c.text for g in sampler.generate(iter(prompts), params) for c in g.completions]
+    stop = next(text[3:5] for text in free if len(text) > 8)
+    stopped = [
+        c for g in sampler.generate(iter(prompts), replace(params, stop=(stop,))) for c in g.completions
+    ]
+    assert any(c.finish_reason == "stop" for c in stopped)
+    for completion in stopped:
+        assert (completion.finish_reason == "stop") == completion.text.endswith(stop)
+        assert stop not in completion.text[: -len(stop)]
+
+
+def test_prompts_are_pulled_only_when_there_is_room(sampler: Sampler, prompts: list[Prompt]) -> None:
+    pulled: list[str] = []
+
+    def stream() -> Iterator[Prompt]:
+        for prompt in prompts:
+            pulled.append(prompt.example.id)
+            yield prompt
+
+    small = Sampler(sampler.model, sampler.codec, SamplerSettings(slots=8), nullcontext)
+    groups = small.generate(stream(), SamplingParams(completions_per_prompt=4))
+    next(groups)
+    assert len(pulled) == 2
+    groups.close()
+    assert len(pulled) == 2
+
+
+def test_none_pauses_admission_and_ends_sampling_when_nothing_is_in_flight(
+    sampler: Sampler, prompts: list[Prompt]
+) -> None:
+    answers: Iterator[Prompt | None] = iter([prompts[0], None, prompts[1], None, None, prompts[2]])
+    groups = list(sampler.generate(answers, SamplingParams(completions_per_prompt=2)))
+    assert [group.prompt for group in groups] == [prompts[0], prompts[1]]

@@ -1,0 +1,71 @@
+"""Models that cannot be loaded say why and what to do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dapo.errors import UserError
+from dapo.model import ModelSettings, check_context, load_codec, load_model, resolve_device
+
+
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "copy"))
+
+
+def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.path: the directory .* does not exist"):
+        load_codec(ModelSettings(str(tmp_path / "nothing")))
+
+
+def test_a_directory_that_holds_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no config\.json"):
+        load_model(ModelSettings(str(tmp_path)))
+
+
+def test_a_model_without_a_tokenizer(copy: Path) -> None:
+    for path in copy.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"no tokenizer could be loaded .* tokenizer\.save_pretrained"):
+        load_codec(ModelSettings(str(copy), template="plain"))
+
+
+def test_a_base_without_a_template(copy: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.template"):
+        load_codec(ModelSettings(str(copy)))
+
+
+def test_weights_that_are_missing(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"config\.json and weights as \*\.safetensors"):
+        load_model(ModelSettings(str(copy)))
+
+
+def test_weights_that_would_execute_code_are_not_loaded(copy: Path) -> None:
+    import torch
+
+    torch.save({}, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="safetensors"):
+        load_model(ModelSettings(str(copy)))
+
+
+def test_more_tokens_than_the_model_has_positions(tiny_model: Path) -> None:
+    check_context(ModelSettings(str(tiny_model)), 256)
+    with pytest.raises(UserError, match=r"= 257 exceeds the 256 positions"):
+        check_context(ModelSettings(str(tiny_model)), 257)
+
+
+def test_nothing_is_dropped_out(copy: Path) -> None:
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace('"attention_dropout": 0.0', '"attention_dropout": 0.5'))
+    assert '"attention_dropout": 0.5' in (copy / "config.json").read_text()
+    model = load_model(ModelSettings(str(copy)))
+    assert all(getattr(module, "attention_dropout", 0.0) == 0.0 for module in model.modules())
+
+
+def test_the_device_is_taken_as_named() -> None:
+    assert resolve_device("cpu").type == "cpu"
