@@ -1,0 +1,19 @@
+"""`dapo train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dapo.config import load_recipe
+from dapo.describe import describe
+from dapo.recipe_text import parse_overrides
+from dapo.training import Run
+
+
+def run(recipe: str, overrides: Sequence[str], resume: bool, dry_run: bool) -> None:
+    """Train by a recipe, or say in words what that would be."""
+    loaded = load_recipe(recipe, parse_overrides(overrides))
+    if dry_run:
+        print(describe(loaded))
+        return
+    Run(loaded, resume=resume).train()

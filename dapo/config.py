@@ -1,0 +1,203 @@
+"""What a recipe may say. Reading one checks everything that can be known before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import InstanceOf, SkipValidation
+
+from dapo.algorithms import Algorithm
+from dapo.engine.sampler import SamplerSettings
+from dapo.evaluation import EvalSettings
+from dapo.learner import LearnerSettings, OptimizerSettings
+from dapo.model import ModelSettings
+from dapo.recipe_text import read_recipe
+from dapo.resolve import algorithm_from, reward_from, task_from
+from dapo.run.checkpoints import CheckpointSettings
+from dapo.sampling import SamplingSettings
+from dapo.settings import build, check_keys, to_plain
+from dapo.trainer import StepSizes
+from dapo.types import SamplingParams
+
+Spec = str | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which prompts are trained on, and which are evaluated on."""
+
+    train: Spec
+    """A task's name, a data file, a hub name, or `{task: ..., settings}`."""
+    eval: Spec | None = None
+    """Left out: the held-out examples of the training task, where it has any."""
+    limit: int | None = None
+    """Train on the first so many prompts only, for a trial."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How completions are drawn in training. The whole distribution is sampled: a truncated sampler
+    (top_p, top_k, min_p) would be another policy than the one the learner's log-probabilities are of."""
+
+    temperature: float = 1.0
+    stop: tuple[str, ...] = ()
+    slots: int = 256
+    """Sequences in flight at most. Never changes what is drawn."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError("temperature must be positive: greedy completions of a group are all the same")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where the run is written down."""
+
+    dir: str | None = None
+    """Left out: runs/NAME-DATE-TIME."""
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run."""
+
+    name: str
+    model: ModelSettings
+    data: DataSettings
+    num_steps: int
+    prompts_per_step: int
+    max_completion_tokens: int
+    group_size: int = 16
+    updates_per_step: int = 1
+    max_prompt_tokens: int = 2048
+    seed: int = 0
+    reward: Any = None
+    """Left out: the training task's own. A name, `{name: ..., settings}`, or `module:function`."""
+    algorithm: Annotated[InstanceOf[Algorithm], SkipValidation] = field(
+        default_factory=lambda: algorithm_from("dapo")
+    )
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    learner: LearnerSettings = field(default_factory=LearnerSettings)
+    eval: EvalSettings = field(default_factory=EvalSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+        _check_lengths(self)
+        _check_generation(self)
+
+    @property
+    def sizes(self) -> StepSizes:
+        return StepSizes(self.prompts_per_step, self.group_size, self.updates_per_step)
+
+    @property
+    def total_updates(self) -> int:
+        """Optimizer updates of the whole run, where every step finds its full number of groups."""
+        return self.num_steps * self.updates_per_step
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        return SamplerSettings(slots=self.generation.slots)
+
+    @property
+    def sampling_policy(self) -> str:
+        return self.sampling.policy or self.algorithm.sampling_policy
+
+    def training_params(self) -> SamplingParams:
+        return SamplingParams(
+            completions_per_prompt=self.group_size,
+            temperature=self.generation.temperature,
+            stop=self.generation.stop,
+            seed=self.seed,
+            purpose="train",
+        )
+
+    @property
+    def eval_max_completion_tokens(self) -> int:
+        return self.eval.max_completion_tokens or self.max_completion_tokens
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] = MappingProxyType({})
+) -> Recipe:
+    """Read, override, fill in and check a recipe; names in it are looked up.
+
+    Raises:
+        RecipeError: if it cannot be run. The message names the key and the fix.
+    """
+    values = read_recipe(source, overrides)
+    if isinstance(values.get("model"), str):
+        values["model"] = {"path": values["model"]}
+    if isinstance(values.get("data"), str):
+        values["data"] = {"train": values["data"]}
+    check_keys(Recipe, {key: value for key, value in values.items() if key != "algorithm"}, "")
+    values["algorithm"] = algorithm_from(values.get("algorithm", "dapo"))
+    recipe = build(Recipe, values, "")
+    recipe = replace(recipe, algorithm=recipe.algorithm.resolved(recipe.max_completion_tokens))
+    task_from(recipe.data.train, "data.train")
+    if recipe.data.eval is not None:
+        task_from(recipe.data.eval, "data.eval")
+    if recipe.reward is not None:
+        reward_from(recipe.reward)
+    return recipe
+
+
+def recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as YAML can hold it; `load_recipe` reads it back to the same recipe."""
+    plain: dict[str, Any] = to_plain(recipe)
+    plain["algorithm"].pop("paper")
+    if callable(recipe.reward):
+        plain["reward"] = f"{recipe.reward.__module__}:{recipe.reward.__qualname__}"
+    return plain
+
+
+def _check_sizes(recipe: Recipe) -> None:
+    if recipe.num_steps < 1:
+        raise ValueError("num_steps must be at least 1")
+    _ = recipe.sizes  # its own checks
+    if recipe.generation.slots < recipe.group_size:
+        raise ValueError(
+            f"generation.slots ({recipe.generation.slots}) must hold at least one group of "
+            f"group_size ({recipe.group_size}) completions"
+        )
+    warmup = recipe.optimizer.schedule.warmup_updates
+    if warmup > recipe.total_updates:
+        raise ValueError(
+            f"optimizer.schedule.warmup_updates ({warmup}) exceeds the {recipe.total_updates} updates of the "
+            "run (num_steps x updates_per_step): the learning rate would never be reached"
+        )
+
+
+def _check_lengths(recipe: Recipe) -> None:
+    if recipe.max_prompt_tokens < 1 or recipe.max_completion_tokens < 1:
+        raise ValueError("max_prompt_tokens and max_completion_tokens must be at least 1")
+    soft = recipe.algorithm.soft_overlong
+    if soft is None or soft.max_tokens is None or soft.cache_tokens is None:
+        return
+    threshold = soft.max_tokens - soft.cache_tokens
+    if threshold >= recipe.max_completion_tokens:
+        raise ValueError(
+            f"algorithm.soft_overlong begins to punish at {threshold} tokens, but completions end at "
+            f"max_completion_tokens ({recipe.max_completion_tokens}): lower soft_overlong.max_tokens, or "
+            "switch it off with soft_overlong: null"
+        )
+
+
+def _check_generation(recipe: Recipe) -> None:
+    if recipe.sampling_policy == "refill" and recipe.sampling.max_rounds == 0 and recipe.data.limit == 1:
+        raise ValueError(
+            "sampling.max_rounds: 0 with data.limit: 1 would sample one prompt for ever once it carries "
+            "no signal; give max_rounds a limit"
+        )

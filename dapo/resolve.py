@@ -1,0 +1,177 @@
+"""Names in a recipe to the objects they mean: tasks, rewards, and the parts of an algorithm.
+
+A bare name is the file or the part of that name in this package; `package.module:thing` is one's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+import dapo.rewards
+import dapo.tasks
+from dapo.algorithms import PRESETS, Algorithm
+from dapo.core import advantages, losses, reduce
+from dapo.core.kl import KLPenalty
+from dapo.core.masks import EntropyMask, OverlongFilter
+from dapo.core.off_policy import ImportanceCorrection
+from dapo.core.parts import parts
+from dapo.core.shaping import SoftOverlong
+from dapo.grading import Reward, as_reward
+from dapo.recipe_text import RecipeError
+from dapo.settings import build, unknown_key
+
+CHOICES: dict[str, ModuleType] = {"loss": losses, "reduction": reduce, "advantage": advantages}
+"""Fields of an algorithm that hold one of several named parts, and the module with the choices."""
+
+SWITCHES: dict[str, type] = {
+    "soft_overlong": SoftOverlong,
+    "overlong_filter": OverlongFilter,
+    "entropy_mask": EntropyMask,
+    "kl": KLPenalty,
+    "off_policy": ImportanceCorrection,
+}
+"""Fields of an algorithm that hold a part of one kind, or nothing."""
+
+
+def algorithm_from(spec: str | Mapping[str, Any], where: str = "algorithm") -> Algorithm:
+    """A preset, with the changes a recipe makes to it.
+
+    `dapo`, or `{name: dapo, loss: {high: 0.3}, soft_overlong: null}`.
+    """
+    changes = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = changes.pop("name", "dapo")
+    if name not in PRESETS:
+        raise RecipeError(unknown_key(f"{where}.name {name!r}", name, PRESETS))
+    preset = PRESETS[name]
+    hints = typing.get_type_hints(Algorithm)
+    values: dict[str, Any] = {}
+    for key, value in changes.items():
+        path = f"{where}.{key}"
+        if key in CHOICES:
+            values[key] = _choose(getattr(preset, key), value, CHOICES[key], path)
+        elif key in SWITCHES:
+            values[key] = _switch(getattr(preset, key), value, SWITCHES[key], path)
+        elif key in hints and key != "paper":
+            values[key] = _checked(hints[key], value, path)
+        else:
+            raise RecipeError(unknown_key(path, key, hints.keys() - {"paper"}))
+    return replace(preset, **values)
+
+
+def _choose(current: Any, spec: str | Mapping[str, Any], module: ModuleType, where: str) -> Any:
+    """The part `spec` names, or `current` with other settings where it names none."""
+    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = settings.pop("name", None)
+    cls = type(current) if name is None else _part(name, module, where)
+    inherited = dict(vars(current)) if isinstance(current, cls) else {}
+    return build(cls, {**inherited, **settings}, where)
+
+
+def _switch(current: Any, spec: Any, cls: type, where: str) -> Any:
+    """`null` or false switches the part off, true on, a mapping on with these settings."""
+    if spec is None or spec is False:
+        return None
+    settings = {} if spec is True else spec
+    if not isinstance(settings, Mapping):
+        raise RecipeError(f"{where}: write true, null, or settings such as {_example(cls)}; got {spec!r}")
+    inherited = {} if current is None else dict(vars(current))
+    return build(cls, {**inherited, **settings}, where)
+
+
+def _example(cls: type) -> str:
+    first = next(iter(fields(cls)))
+    return f"{{{first.name}: ...}}"
+
+
+def _part(name: str, module: ModuleType, where: str) -> type:
+    if ":" in name:
+        return _type(load_object(name, where), where)
+    choices = parts(module)
+    if name not in choices:
+        raise RecipeError(unknown_key(f"{where}.name {name!r}", name, choices))
+    return choices[name]
+
+
+def _type(thing: Any, where: str) -> type:
+    if not (isinstance(thing, type) and is_dataclass(thing)):
+        raise RecipeError(
+            f"{where}: {thing!r} is not a dataclass; decorate the class with @dataclass(frozen=True)"
+        )
+    return thing
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {error.errors()[0]['msg']} (got {value!r})") from error
+
+
+def load_object(path: str, where: str) -> Any:
+    """The object `package.module:name`. The working directory is searched first, as `python -m` does."""
+    module_name, _, name = path.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        thing: Any = importlib.import_module(module_name)
+        for attribute in name.split("."):
+            thing = getattr(thing, attribute)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(
+            f"{where}: cannot load {path!r} ({error}). Write package.module:name, importable from the "
+            "directory you start in."
+        ) from error
+    return thing
+
+
+def _file(name: str, package: ModuleType, where: str) -> ModuleType:
+    """The module `name` of a package whose files are its registry."""
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    if name not in names:
+        raise RecipeError(unknown_key(f"{where} {name!r}", name, names))
+    return importlib.import_module(f"{package.__name__}.{name}")
+
+
+def task_from(spec: str | Mapping[str, Any], where: str) -> Any:
+    """A task by name, by data file, by hub name, or one's own: `gsm8k`, `problems.jsonl`, `org/name`,
+    `my.module:Task`, or any of these as `{task: ..., settings}`."""
+    settings = {"task": spec} if isinstance(spec, str) else dict(spec)
+    name = settings.pop("task", None) or ("file" if "path" in settings else None)
+    if not isinstance(name, str):
+        raise RecipeError(
+            f"{where}: name a task, as in {{task: gsm8k}}, or a file, as in {{path: data.jsonl}}"
+        )
+    if ":" in name:
+        return build(_type(load_object(name, where), where), settings, where)
+    if Path(name).suffix in {".parquet", ".jsonl", ".json", ".csv"}:
+        name, settings = "file", {"path": name, **settings}
+    elif "/" in name:
+        name, settings = "hub", {"name": name, **settings}
+    return build(_file(name, dapo.tasks, where).Task, settings, where)
+
+
+def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str = "reward") -> Reward:
+    """A reward by name with its settings, or a function: one's own, or with TRL's or verl's signature."""
+    if callable(spec):
+        return as_reward(spec)
+    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise RecipeError(f"{where}: name a reward, as in {{name: math_dapo}}")
+    if ":" not in name:
+        reward: Reward = build(_file(name, dapo.rewards, where).Reward, settings, where)
+        return reward
+    thing = load_object(name, where)
+    if isinstance(thing, type):
+        return as_reward(build(_type(thing, where), settings, where))
+    return as_reward(thing, **settings)
