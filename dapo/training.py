@@ -11,6 +11,7 @@ from dapo.backends.local import LocalBackend
 from dapo.config import Recipe, recipe_to_plain
 from dapo.data.prompts import DataReport, build_prompts
 from dapo.data.stream import PromptStream
+from dapo.errors import UserError
 from dapo.evaluation import Evaluation, evaluate
 from dapo.grading import Grader
 from dapo.model import check_context, load_codec
@@ -78,25 +79,36 @@ class Run:
         )
 
     def train(self) -> dict[str, Any]:
-        """Go on to the last step. Returns the summary, which also lies in summary.json."""
-        recipe, trainer = self.recipe, self.trainer
+        """Go on to the last step. Returns the summary, which also lies in summary.json.
+
+        Raises:
+            UserError: where the disk refuses to be written to; the checkpoints before are untouched.
+        """
         with self.console:
             self.console.message(self.report.summary())
-            if trainer.step == 0:
-                self.metrics.log(0, self._evaluate("accuracy_before"))
-            while trainer.step < recipe.num_steps:
-                step = trainer.train_step()
-                self._show(step)
-                metrics = step.metrics | {"tokens/total": float(trainer.account.tokens["generated"])}
-                last = trainer.step == recipe.num_steps
-                if last or _due(recipe.eval.every, trainer.step):
-                    metrics |= self._evaluate("accuracy_after")
-                self.rollouts.write(step.number, _records(step, recipe.group_size))
-                self.metrics.log(step.number, metrics)
-                if last or _due(recipe.checkpoint.every, trainer.step):
-                    self._save()
+            try:
+                self._steps()
+            except OSError as error:
+                problem = f"{self.directory.path} could not be written to: {error}"
+                raise UserError(self.checkpoints.explain(problem)) from error
             self._finish()
         return self.summary
+
+    def _steps(self) -> None:
+        recipe, trainer = self.recipe, self.trainer
+        if trainer.step == 0:
+            self.metrics.log(0, self._evaluate("accuracy_before"))
+        while trainer.step < recipe.num_steps:
+            step = trainer.train_step()
+            self._show(step)
+            metrics = step.metrics | {"tokens/total": float(trainer.account.tokens["generated"])}
+            last = trainer.step == recipe.num_steps
+            if last or _due(recipe.eval.every, trainer.step):
+                metrics |= self._evaluate("accuracy_after")
+            self.rollouts.write(step.number, _records(step, recipe.group_size))
+            self.metrics.log(step.number, metrics)
+            if last or _due(recipe.checkpoint.every, trainer.step):
+                self._save()
 
     def _show(self, step: Step) -> None:
         self.summary["seconds"] += step.metrics["time/step"]

@@ -81,7 +81,8 @@ class Checkpoints:
         except BaseException as error:
             self._clear_leftovers()
             if _comes_from_the_disk(error):
-                raise CheckpointError(self._explain(step, path, error)) from error
+                problem = f"the checkpoint of step {step} could not be written to {path}: {error}"
+                raise CheckpointError(self.explain(problem)) from error
             raise
         for old in _checkpoints(self._directory)[: -self._keep]:
             shutil.rmtree(old)
@@ -118,12 +119,10 @@ class Checkpoints:
         for partial in self._directory.glob(f"step_*{_PARTIAL}"):
             shutil.rmtree(partial, ignore_errors=True)
 
-    def _explain(self, step: int, path: Path, cause: BaseException) -> str:
+    def explain(self, problem: str) -> str:
+        """`problem` of a disk, with the space left on it, and how the run goes on once it is mended."""
         free = shutil.disk_usage(self._directory).free / 2**30
-        problem = (
-            f"the checkpoint of step {step} could not be written to {path}: {cause} "
-            f"({free:.1f} GiB are free there)."
-        )
+        problem = f"{problem} ({free:.1f} GiB are free there)."
         latest, run = self.latest(), self._directory.parent
         if latest is None:
             return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,34 @@ def test_runs_are_named_and_found_again(recipe: Path, tmp_path: Path) -> None:
     missing = dapo("train", str(recipe), "--resume", "name=other", cwd=tmp_path)
     assert missing.returncode == 2
     assert "there is no run of 'other'" in missing.stderr
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv = ["dapo", *sys.argv[2:]]
+runpy.run_module("dapo", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [(80_000, "the checkpoint of step 3 could not be written"), (6_000, "could not be written to")],
+)
+def test_a_full_disk_loses_nothing_and_says_how_to_go_on(
+    recipe: Path, tmp_path: Path, limit: int, what: str
+) -> None:
+    """A file that may not grow stands in for a full disk: the same errors at the same places."""
+    arguments = ["train", str(recipe), "run.dir=out", "checkpoint.every=1", "run.trackers=[]"]
+    assert dapo(*arguments, "num_steps=2", cwd=tmp_path).returncode == 0
+    longer = [*arguments, "num_steps=4", "--resume"]
+    full = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *longer], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert full.returncode == 2, full.stderr
+    assert what in full.stderr and "Traceback" not in full.stderr
+    assert "The last valid checkpoint is out/checkpoints/step_000002" in full.stderr
+    command = shlex.split(full.stderr.rpartition("go on from it with: ")[2])
+    assert dapo(*command[1:], "num_steps=4", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out/checkpoints/step_000004").is_dir()
