@@ -95,3 +95,36 @@ def test_gradient_does_not_depend_on_the_cut(name: str, cut: str, tiny_model: Pa
     found = gradient(learner, reorder(samples), algorithm)
     assert expected.norm() > 1e-3
     assert (found - expected).norm() / expected.norm() < 1e-5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_several_steps_of_plain_gradient_descent_do_not_depend_on_the_cut(
+    name: str, tiny_model: Path
+) -> None:
+    """AdamW and clipping would hide a wrong scale, so neither is used."""
+    algorithm = PRESETS[name].resolved(64)
+    travelled = []
+    for settings in (WHOLE, LearnerSettings(tokens_per_batch=60), LearnerSettings(60, layout="packed")):
+        learner = make_learner(tiny_model, settings)
+        start = [parameter.detach().clone() for parameter in learner.parameters]
+        samples = annotated_samples(learner, algorithm)
+        for mini_batch in (samples[:4], samples[4:], samples[1:6]):
+            step = gradient(learner, mini_batch, algorithm)
+            for parameter, part in zip(
+                learner.parameters, step.split([p.numel() for p in learner.parameters]), strict=True
+            ):
+                parameter.data -= 0.05 * part.view_as(parameter)
+        travelled.append(
+            torch.cat([(p.detach() - s).flatten() for p, s in zip(learner.parameters, start, strict=True)])
+        )
+    for other in travelled[1:]:
+        assert (other - travelled[0]).norm() / travelled[0].norm() < 1e-4
+
+
+def test_gradient_checkpointing_changes_no_gradient(tiny_model: Path) -> None:
+    algorithm = PRESETS["dapo"].resolved(64)
+    learner = make_learner(tiny_model, WHOLE)
+    samples = annotated_samples(learner, algorithm)
+    expected = gradient(learner, samples, algorithm)
+    learner.model.gradient_checkpointing_enable({"use_reentrant": False})
+    assert (gradient(learner, samples, algorithm) - expected).norm() / expected.norm() < 1e-5
