@@ -144,8 +144,12 @@ def _file(name: str, package: ModuleType, where: str) -> ModuleType:
 
 def task_from(spec: str | Mapping[str, Any], where: str) -> Any:
     """A task by name, by data file, by hub name, or one's own: `gsm8k`, `problems.jsonl`, `org/name`,
-    `my.module:Task`, or any of these as `{task: ..., settings}`."""
-    settings = {"task": spec} if isinstance(spec, str) else dict(spec)
+    `my.module:Task`, or any of these as `{task: ..., settings}`.
+
+    An empty path counts as left out: with `path: ${TRAIN_FILE:-}` a task falls back to its own data.
+    """
+    given = {"task": spec} if isinstance(spec, str) else spec
+    settings = {key: value for key, value in given.items() if value != "" or not key.endswith("path")}
     name = settings.pop("task", None) or ("file" if "path" in settings else None)
     if not isinstance(name, str):
         raise RecipeError(

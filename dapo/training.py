@@ -12,8 +12,9 @@ from dapo.config import Recipe, recipe_to_plain
 from dapo.data.prompts import DataReport, build_prompts
 from dapo.data.stream import PromptStream
 from dapo.errors import UserError
-from dapo.evaluation import Evaluation, evaluate
+from dapo.evaluation import evaluate
 from dapo.grading import Grader
+from dapo.messages import closing_words, figures, remarks
 from dapo.model import check_context, load_codec
 from dapo.recipe_text import RecipeError
 from dapo.resolve import reward_from, task_from
@@ -113,7 +114,7 @@ class Run:
     def _show(self, step: Step) -> None:
         self.summary["seconds"] += step.metrics["time/step"]
         self.console.step(step.number, step.metrics)
-        for line in _remarks(step):
+        for line in remarks(step):
             self.console.warn(line)
 
     def _evaluate(self, milestone: str) -> dict[str, float]:
@@ -124,7 +125,7 @@ class Run:
         params = self.recipe.eval.sampling(self.recipe.generation.stop)
         result = evaluate(self.backend, self.eval_prompts, self.eval_grader, params)
         self.rollouts.write_evaluation(self.trainer.step, result.records())
-        self.console.message(f"evaluation after step {self.trainer.step}: {describe(result)}")
+        self.console.message(f"evaluation after step {self.trainer.step}: {figures(result)}")
         self.summary[milestone] = result.accuracy
         return {f"eval/{name}": value for name, value in result.metrics.items()}
 
@@ -182,32 +183,6 @@ def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
     return prompts
 
 
-def describe(result: Evaluation) -> str:
-    """avg@k with its interval, pass@k and maj@k in a line."""
-    k = len(result.scores[0])
-    metrics = result.metrics
-    names = [f"avg@{k}"] + ([f"pass@{k}", f"maj@{k}"] if k > 1 else [])
-    return ", ".join(
-        f"{name} {metrics[name]:.3f} [{metrics[f'{name}/low']:.3f}, {metrics[f'{name}/high']:.3f}]"
-        for name in names
-    )
-
-
-def closing_words(summary: dict[str, Any], recipe: Recipe, checkpoint: Path | None) -> list[str]:
-    """What the end of a run prints: the outcome, where it lies, and what to do next."""
-    before, after = summary.get("accuracy_before"), summary.get("accuracy_after")
-    task = recipe.data.eval or recipe.data.train
-    name = task if isinstance(task, str) else task.get("task", task.get("path"))
-    lines = [] if before is None else [f"accuracy {before:.3f} before, {after:.3f} after"]
-    return [
-        *lines,
-        f"{summary['steps']} steps, {summary['tokens']:,} tokens, {summary['seconds']:.0f} s of training",
-        f"run directory: {summary['run']}",
-        f"next: dapo eval {checkpoint} --task {name} -n 8 "
-        f"max_completion_tokens={recipe.max_completion_tokens}",
-    ]
-
-
 def _records(step: Step, group_size: int) -> list[dict[str, Any]]:
     """Every completion of a step, kept or dropped."""
     advantages = [sample.advantage for sample in step.samples]
@@ -235,21 +210,3 @@ def _open(recipe: Recipe, resume: bool) -> RunDirectory:
 
 def _due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _remarks(step: Step) -> list[str]:
-    """What a step's figures mean, where somebody should know."""
-    metrics = step.metrics
-    groups = step.sampled.account.groups
-    lines = []
-    if not step.sampled.trained:
-        lines.append(
-            f"step {step.number}: none of {groups['generated']} groups carries a signal "
-            f"({groups['all_wrong']} all wrong, {groups['all_right']} all right): nothing to train on, "
-            "the update is skipped"
-        )
-    if metrics["optim/nonfinite"]:
-        lines.append(f"step {step.number}: a gradient was not finite; that update was skipped")
-    if metrics["reward/errors"]:
-        lines.append(f"step {step.number}: {metrics['reward/errors']:.0f} completions could not be graded")
-    return lines

@@ -41,7 +41,9 @@ def main() -> None:
             steps = sorted(set.intersection(*(set(values) for values in curves)))
             values = np.array([[values[step] for step in steps] for values in curves])
             (line,) = axis.plot(steps, values.mean(axis=0), label=label)
-            axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.2)
+            axis.fill_between(
+                steps, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.2
+            )
     for axis, title in zip(axes, PANELS.values(), strict=True):
         axis.set(title=title, xlabel="step", ylim=(0, None))
         axis.grid(alpha=0.3)

@@ -29,12 +29,12 @@ class Task:
 
     min_terms: int = 2
     max_terms: int = 4
-    largest: int = 99
+    largest: int = 20
     train_size: int = 4096
     eval_size: int = 256
-    careless: float = 0.4
+    careless: float = 0.57
     """Share of careless demonstrations."""
-    rambling: float = 0.25
+    rambling: float = 0.35
     """Share of rambling demonstrations; the rest is careful."""
     seed: int = 0
 
@@ -117,6 +117,6 @@ def _ramble(example: Example, source: random.Random) -> str:
     lines = []
     for step in _steps(_terms(example)):
         lines.append(step)
-        while source.random() < 0.7 and len(lines) < 12:
+        while source.random() < 0.6 and len(lines) < 12:
             lines.append(f"Wait, {step}")
     return "\n".join([*lines, f"Answer: {example.answer}"])

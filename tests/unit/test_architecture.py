@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"backends", "cluster", "step_metrics"},
     {"trainer", "evaluation", "sft"},
     # Where names become objects and objects become a run.
-    {"recipe_text", "settings", "resolve", "config", "describe", "training", "measure", "warmup"},
+    {"recipe_text", "settings", "resolve", "config", "describe", "messages", "training", "measure", "warmup"},
     {"api", "cli", "__init__", "__main__"},
 ]
 """Files and folders of the package, lowest first. Imports point to lower floors, or stay inside a folder."""
