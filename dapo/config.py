@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -13,9 +13,10 @@ from pydantic import InstanceOf, SkipValidation
 from dapo.algorithms import Algorithm
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
+from dapo.grading import AdaptedReward
 from dapo.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
-from dapo.recipe_text import read_recipe
+from dapo.recipe_text import RecipeError, read_recipe
 from dapo.resolve import algorithm_from, reward_from, task_from
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling import SamplingSettings
@@ -159,8 +160,21 @@ def recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(recipe)
     plain["algorithm"].pop("paper")
     if callable(recipe.reward):
-        plain["reward"] = f"{recipe.reward.__module__}:{recipe.reward.__qualname__}"
+        plain["reward"] = _reward_to_plain(recipe.reward)
     return plain
+
+
+def _reward_to_plain(reward: Any) -> Any:
+    """A reward handed over as an object, written as a recipe would name it."""
+    if is_dataclass(reward) and not isinstance(reward, (type, AdaptedReward)):
+        cls = type(reward)
+        return {**to_plain(reward), "name": f"{cls.__module__}:{cls.__qualname__}"}
+    if not hasattr(reward, "__qualname__"):
+        raise RecipeError(
+            f"reward: {reward!r} cannot be written down in config.yaml; give a function, a dataclass, or a "
+            "name with settings such as {name: package.module:function, score_range: [-1, 1]}"
+        )
+    return f"{reward.__module__}:{reward.__qualname__}"
 
 
 def _check_sizes(recipe: Recipe) -> None:

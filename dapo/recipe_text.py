@@ -46,6 +46,11 @@ _Loader.add_implicit_resolver(
 )
 
 
+def parse_yaml(text: str) -> Any:
+    """The value a YAML text stands for, as recipes and overrides are read."""
+    return yaml.load(text, _Loader)
+
+
 def read_recipe(
     source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"there is no recipe {str(path)!r}; recipes/ holds some to start from")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -107,7 +112,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _parse(key: str, text: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return parse_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"override {key}: the value {text!r} is not valid YAML: {error}") from error
 

@@ -174,8 +174,11 @@ def train_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> tuple[list[Pro
 
 
 def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
-    """The held-out prompts; none where the task has no examples to evaluate on."""
-    examples = task.eval()
+    """The prompts to evaluate on: the held-out examples, or all of a task named for this purpose.
+
+    None where the training task holds nothing out.
+    """
+    examples = task.eval() or ([] if recipe.data.eval is None else task.train())
     if not examples:
         return []
     tokens = recipe.eval.max_completion_tokens or recipe.max_completion_tokens

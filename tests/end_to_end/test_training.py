@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import dapo
 from dapo.config import load_recipe
+from dapo.errors import UserError
 from dapo.training import Run
 from dapo.types import Completion, Example
 
@@ -183,3 +187,29 @@ def test_bfloat16_trains_with_the_importance_correction_on(recipe: Recipe) -> No
     line = metrics_of(summary["run"])[-1]
     assert line["optim/updates"] == 2
     assert line["mismatch/kl"] != 0
+
+
+@dataclass(frozen=True)
+class StartsWith:
+    """A reward with a setting, handed over as an object."""
+
+    characters: str = "0123456789"
+
+    def __call__(self, completion: Completion, example: Example) -> bool:
+        return completion.text[:1] in self.characters
+
+
+def test_a_reward_object_is_written_down_as_a_recipe_names_it(recipe: Recipe) -> None:
+    summary = dapo.train({**recipe, "reward": StartsWith("01234")}, num_steps=1)
+    written = yaml.safe_load((Path(summary["run"]) / "config.yaml").read_text())["reward"]
+    assert written == {"name": f"{__name__}:StartsWith", "characters": "01234"}
+    with pytest.raises(UserError, match=r"reward: .* cannot be written down"):
+        dapo.train({**recipe, "reward": functools.partial(starts_with_digit)}, **{"run.dir": "unused"})
+
+
+def test_a_file_named_for_evaluation_is_evaluated_on_whole(recipe: Recipe, tmp_path: Path) -> None:
+    rows = [json.dumps({"prompt": f"{n}+1=?", "answer": str(n + 1)}) for n in range(5)]
+    (tmp_path / "held_out.jsonl").write_text("\n".join(rows))
+    summary = dapo.train(recipe, num_steps=1, **{"data.eval": str(tmp_path / "held_out.jsonl")})
+    lines = (Path(summary["run"]) / "rollouts/eval_000001.jsonl").read_text().splitlines()
+    assert len(lines) == 5 * 4

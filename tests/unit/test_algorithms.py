@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dapo.algorithms import PRESETS, Algorithm
 from dapo.core.advantages import GroupCentered, GroupNormalized
@@ -19,6 +18,7 @@ from dapo.core.masks import EntropyMask
 from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.reduce import ConstantMean, SequenceMean, TokenMean
 from dapo.core.shaping import SoftOverlong
+from dapo.recipe_text import parse_yaml
 from dapo.resolve import algorithm_from
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def test_what_the_papers_page_says_to_write_can_be_written(preset: Algorithm) ->
     snippets = re.findall(rf"`((?:{settings}): [^`]+)`", section_of(preset))
     assert len(snippets) >= 10
     for snippet in snippets:
-        changes = yaml.safe_load(re.sub(r"\.\.\.", "100", snippet))
+        changes = parse_yaml(re.sub(r"\.\.\.", "100", snippet))
         assert algorithm_from({"name": preset.name, **changes}) != preset, snippet
 
 
