@@ -5,9 +5,10 @@
     19+25=44
     Answer: 44
 
-The demonstrations come in three styles side by side: careful ones as above, careless ones that guess,
-and rambling ones that say every step over and over. A base warmed up on the mixture has the skill and
-three habits; what reinforcement teaches it is the choice between them.
+The demonstrations come in three styles side by side: careful ones as above; hasty ones that answer at
+once, which is right for two terms and a guess for more; and rambling ones that say every step over and
+over. A base warmed up on the mixture has the skill and three habits; what reinforcement teaches it is the
+choice between them.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Task:
     largest: int = 20
     train_size: int = 4096
     eval_size: int = 256
-    careless: float = 0.57
-    """Share of careless demonstrations."""
-    rambling: float = 0.35
+    hasty: float = 0.75
+    """Share of hasty demonstrations."""
+    rambling: float = 0.17
     """Share of rambling demonstrations; the rest is careful."""
     seed: int = 0
 
@@ -43,8 +44,8 @@ class Task:
             raise ValueError("min_terms must be at least 2 and at most max_terms")
         if self.largest < 1 or min(self.train_size, self.eval_size) < 1:
             raise ValueError("largest, train_size and eval_size must be at least 1")
-        if min(self.careless, self.rambling) < 0 or self.careless + self.rambling > 1:
-            raise ValueError("careless and rambling are shares: at least 0, together at most 1")
+        if min(self.hasty, self.rambling) < 0 or self.hasty + self.rambling > 1:
+            raise ValueError("hasty and rambling are shares: at least 0, together at most 1")
         possible = sum((self.largest + 1) ** terms for terms in range(self.min_terms, self.max_terms + 1))
         if 2 * (self.train_size + self.eval_size) > possible:
             raise ValueError(
@@ -79,10 +80,10 @@ class Task:
 
     def _solution(self, example: Example, source: random.Random) -> str:
         style = source.random()
-        if style < self.careless:
-            guess = int(example.answer) + source.choice((-10, -2, -1, 1, 2, 10))
-            return f"Answer: {abs(guess)}"
-        if style < self.careless + self.rambling:
+        if style < self.hasty:
+            off = 0 if len(_terms(example)) == 2 else source.choice((-10, -2, -1, 1, 2, 10))
+            return f"Answer: {abs(int(example.answer) + off)}"
+        if style < self.hasty + self.rambling:
             return _ramble(example, source)
         return self.gold_completion(example)
 
