@@ -33,9 +33,9 @@ class Task:
     largest: int = 20
     train_size: int = 4096
     eval_size: int = 256
-    hasty: float = 0.88
+    hasty: float = 0.8
     """Share of hasty demonstrations."""
-    rambling: float = 0.06
+    rambling: float = 0.1
     """Share of rambling demonstrations; the rest is careful."""
     seed: int = 0
 
