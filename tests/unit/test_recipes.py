@@ -32,7 +32,7 @@ VARIABLES = ("MODEL_PATH", "TRAIN_FILE", "TEST_FILE", "CKPTS_DIR")
 
 README = (RECIPES / "README.md").read_text(encoding="utf-8")
 FILES = sorted(path.name for path in RECIPES.glob("*.yaml"))
-WARM_UPS = [name for name in FILES if name.endswith("-warmup.yaml")]
+WARM_UPS = [name for name in FILES if "num_updates:" in (RECIPES / name).read_text()]
 TRAINING = [name for name in FILES if name not in WARM_UPS]
 PUBLISHED = (
     "dapo-qwen2.5-32b.yaml",
