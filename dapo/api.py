@@ -25,8 +25,8 @@ def train(
     Raises:
         dapo.errors.UserError: for anything in the recipe or its data that has to be put right.
     """
-    from dapo.config import load_recipe
-    from dapo.training import Run
+    from dapo.jobs.training import Run
+    from dapo.recipe.config import load_recipe
 
     return Run(load_recipe(recipe, overrides), resume=resume).train()
 
@@ -40,6 +40,6 @@ def evaluate(model: str | Path, task: str | Mapping[str, Any], **settings: Any) 
         settings: `eval` (a recipe's section of that name), `reward`, `max_prompt_tokens`,
             `max_completion_tokens`, `stop`, `slots`.
     """
-    from dapo.measure import measure
+    from dapo.jobs.measure import measure
 
     return measure({"model": {"path": str(model)}, "task": task, **settings})

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 
 from dapo.cli.sft import run
-from dapo.resolve import task_from
+from dapo.jobs.warmup import load_warm_up
+from dapo.recipe.resolve import task_from
 from dapo.scratch import Shape, make_model
-from dapo.warmup import load_warm_up
 
 SHAPE = Shape(hidden=128, layers=4, heads=4, key_value_heads=2, feed_forward=384, context=512)
 

@@ -12,8 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dapo.evaluation import Evaluation
-from dapo.measure import measure
-from dapo.recipe_text import parse_overrides, set_value
+from dapo.jobs.measure import measure
+from dapo.recipe.text import parse_overrides, set_value
 from dapo.run.files import json_line, write_text_atomically
 
 

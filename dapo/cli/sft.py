@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from dapo.recipe_text import parse_overrides
-from dapo.warmup import load_warm_up, warm_up_model
+from dapo.jobs.warmup import load_warm_up, warm_up_model
+from dapo.recipe.text import parse_overrides
 
 
 def run(recipe: str, overrides: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dapo.config import load_recipe
-from dapo.describe import describe
-from dapo.recipe_text import parse_overrides
-from dapo.training import Run
+from dapo.jobs.training import Run
+from dapo.recipe.config import load_recipe
+from dapo.recipe.describe import describe
+from dapo.recipe.text import parse_overrides
 
 
 def run(recipe: str, overrides: Sequence[str], resume: bool, dry_run: bool) -> None:

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 import dapo
-from dapo.config import load_recipe, recipe_to_plain
 from dapo.errors import UserError
 from dapo.model import ModelSettings, load_codec
-from dapo.recipe_text import read_recipe
+from dapo.recipe.config import load_recipe, recipe_to_plain
+from dapo.recipe.text import read_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 FRAGMENT = "in recipe.yaml"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dapo.config import load_recipe
-from dapo.training import Run
+from dapo.jobs.training import Run
+from dapo.recipe.config import load_recipe
 
 ROOT = Path(__file__).parents[2]
 

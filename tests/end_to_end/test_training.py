@@ -15,9 +15,9 @@ import yaml
 from safetensors.torch import load_file
 
 import dapo
-from dapo.config import load_recipe
 from dapo.errors import UserError
-from dapo.training import Run
+from dapo.jobs.training import Run
+from dapo.recipe.config import load_recipe
 from dapo.types import Completion, Example
 
 Recipe = dict[str, Any]
@@ -111,7 +111,7 @@ def test_resume_continues_to_the_same_numbers(
     settings = {"checkpoint.every": 2, "optimizer.schedule": {"kind": "linear", "warmup_updates": 3}}
     dapo.train(recipe, **settings, **{"run.dir": str(tmp_path / "whole")})
     interrupted = load_recipe(recipe, {**settings, "run.dir": str(tmp_path / "cut")})
-    monkeypatch.setattr("dapo.training.Run._show", _die_at(5))
+    monkeypatch.setattr("dapo.jobs.training.Run._show", _die_at(5))
     with pytest.raises(KeyboardInterrupt):
         Run(interrupted).train()
     monkeypatch.undo()

@@ -18,8 +18,8 @@ from dapo.core.masks import EntropyMask
 from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.reduce import ConstantMean, SequenceMean, TokenMean
 from dapo.core.shaping import SoftOverlong
-from dapo.recipe_text import parse_yaml
-from dapo.resolve import algorithm_from
+from dapo.recipe.resolve import algorithm_from
+from dapo.recipe.text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "docs" / "papers.md"

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from dapo.algorithms import PRESETS
-from dapo.config import load_recipe, recipe_to_plain
 from dapo.core.losses import ClipLoss, SequenceClipLoss
-from dapo.describe import describe
-from dapo.recipe_text import RecipeError, parse_overrides, read_recipe
+from dapo.recipe.config import load_recipe, recipe_to_plain
+from dapo.recipe.describe import describe
+from dapo.recipe.text import RecipeError, parse_overrides, read_recipe
 
 BASE: dict[str, Any] = {
     "name": "test",

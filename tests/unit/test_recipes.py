@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from dapo.config import Recipe, load_recipe
 from dapo.core.losses import ClipLoss
 from dapo.core.reduce import SequenceMean, TokenMean
 from dapo.core.schedule import Schedule
 from dapo.core.shaping import SoftOverlong
-from dapo.describe import describe
 from dapo.evaluation import EvalSettings
+from dapo.jobs.warmup import load_warm_up
 from dapo.learner import OptimizerSettings
-from dapo.recipe_text import parse_overrides, read_recipe
-from dapo.resolve import task_from
+from dapo.recipe.config import Recipe, load_recipe
+from dapo.recipe.describe import describe
+from dapo.recipe.resolve import task_from
+from dapo.recipe.text import parse_overrides, read_recipe
 from dapo.tasks import aime, dapo_math, gsm8k
-from dapo.warmup import load_warm_up
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from dapo.recipe_text import RecipeError
+from dapo.recipe.text import RecipeError
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.parts import parts
 from dapo.core.shaping import SoftOverlong
 from dapo.grading import Reward, as_reward
-from dapo.recipe_text import RecipeError
-from dapo.settings import build, unknown_key
+from dapo.recipe.settings import build, unknown_key
+from dapo.recipe.text import RecipeError
 
 CHOICES: dict[str, ModuleType] = {"loss": losses, "reduction": reduce, "advantage": advantages}
 """Fields of an algorithm that hold one of several named parts, and the module with the choices."""

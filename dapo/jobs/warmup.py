@@ -11,9 +11,9 @@ from typing import Any
 from dapo.errors import UserError
 from dapo.learner import Learner, LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, autocast, load_codec, load_model, save_model
-from dapo.recipe_text import read_recipe
-from dapo.resolve import task_from
-from dapo.settings import build
+from dapo.recipe.resolve import task_from
+from dapo.recipe.settings import build
+from dapo.recipe.text import read_recipe
 from dapo.sft import warm_up
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from dapo.config import Recipe, recipe_to_plain
+from dapo.recipe.config import Recipe, recipe_to_plain
 
 
 def describe(recipe: Recipe) -> str:

@@ -8,16 +8,16 @@ from typing import Any
 import torch
 
 from dapo.backends.local import LocalBackend
-from dapo.config import Recipe, recipe_to_plain
 from dapo.data.prompts import DataReport, build_prompts
 from dapo.data.stream import PromptStream
 from dapo.errors import UserError
 from dapo.evaluation import evaluate
 from dapo.grading import Grader
-from dapo.messages import closing_words, figures, remarks
+from dapo.jobs.messages import closing_words, figures, remarks
 from dapo.model import check_context, load_codec
-from dapo.recipe_text import RecipeError
-from dapo.resolve import reward_from, task_from
+from dapo.recipe.config import Recipe, recipe_to_plain
+from dapo.recipe.resolve import reward_from, task_from
+from dapo.recipe.text import RecipeError
 from dapo.run.checkpoints import Checkpoints
 from dapo.run.console import Console
 from dapo.run.directory import RunDirectory, latest_run, new_run_path

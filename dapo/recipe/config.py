@@ -16,11 +16,11 @@ from dapo.evaluation import EvalSettings
 from dapo.grading import AdaptedReward
 from dapo.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
-from dapo.recipe_text import RecipeError, read_recipe
-from dapo.resolve import algorithm_from, reward_from, task_from
+from dapo.recipe.resolve import algorithm_from, reward_from, task_from
+from dapo.recipe.settings import build, check_keys, to_plain
+from dapo.recipe.text import RecipeError, read_recipe
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling import SamplingSettings
-from dapo.settings import build, check_keys, to_plain
 from dapo.trainer import StepSizes
 from dapo.types import SamplingParams
 

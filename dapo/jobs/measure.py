@@ -13,8 +13,8 @@ from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
 from dapo.grading import Grader
 from dapo.model import ModelSettings, check_context, context_length, load_codec
-from dapo.resolve import reward_from, task_from
-from dapo.settings import build
+from dapo.recipe.resolve import reward_from, task_from
+from dapo.recipe.settings import build
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dapo.config import Recipe
 from dapo.evaluation import Evaluation
+from dapo.recipe.config import Recipe
 from dapo.trainer import Step
 
 
