@@ -6,9 +6,9 @@
     Answer: 44
 
 The demonstrations come in three styles side by side: careful ones as above; hasty ones that answer at
-once, which is right for two terms and a guess for more; and rambling ones that say every step over and
-over. A base warmed up on the mixture has the skill and three habits; what reinforcement teaches it is the
-choice between them.
+once, which is right for two terms and a guess for more; and rambling ones that say every step two or three
+times, which is as right as the careful ones and longer. A base warmed up on the mixture has the skill and
+three habits; what reinforcement teaches it is the choice between them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Task:
     largest: int = 20
     train_size: int = 4096
     eval_size: int = 256
-    hasty: float = 0.8
+    hasty: float = 0.92
     """Share of hasty demonstrations."""
-    rambling: float = 0.1
+    rambling: float = 0.06
     """Share of rambling demonstrations; the rest is careful."""
     seed: int = 0
 
@@ -81,7 +81,7 @@ class Task:
     def _solution(self, example: Example, source: random.Random) -> str:
         style = source.random()
         if style < self.hasty:
-            off = 0 if len(_terms(example)) == 2 else source.choice((-10, -2, -1, 1, 2, 10))
+            off = 0 if len(_terms(example)) == 2 else source.choice((0, -10, -1, 1, 10))
             return f"Answer: {abs(int(example.answer) + off)}"
         if style < self.hasty + self.rambling:
             return _ramble(example, source)
@@ -114,10 +114,8 @@ def _steps(terms: list[int]) -> list[str]:
 
 
 def _ramble(example: Example, source: random.Random) -> str:
-    """Every step several times over, then the answer."""
+    """Every step two or three times over, then the answer."""
     lines = []
     for step in _steps(_terms(example)):
-        lines.append(step)
-        while source.random() < 0.6 and len(lines) < 12:
-            lines.append(f"Wait, {step}")
+        lines += [step, *[f"Wait, {step}"] * source.choice((1, 2))]
     return "\n".join([*lines, f"Answer: {example.answer}"])
