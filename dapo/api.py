@@ -11,16 +11,18 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: str | Path | Mapping[str, Any], *, resume: bool = False, **overrides: Any
+    recipe: str | Path | Mapping[str, Any], *, resume: bool = False, force: bool = False, **overrides: Any
 ) -> dict[str, Any]:
     """Train by a recipe: the path of a YAML file, or its content as a mapping.
 
     Args:
         resume: continue the run from its latest checkpoint.
+        force: resume also where the recipe differs in what should not change.
         overrides: keys to set, as on the command line; dotted ones as `**{"optimizer.lr": 1e-5}`.
             `reward` may be a function.
 
-    Returns the run's summary: `accuracy_before`, `accuracy_after`, `seconds`, `steps`, `tokens`, `run`.
+    Returns the run's summary: `accuracy_before`, `accuracy_after`, `seconds`, `steps`, `tokens`, `run`;
+    `interrupted` too where a signal ended it early.
 
     Raises:
         dapo.errors.UserError: for anything in the recipe or its data that has to be put right.
@@ -28,7 +30,7 @@ def train(
     from dapo.jobs.training import Run
     from dapo.recipe.config import load_recipe
 
-    return Run(load_recipe(recipe, overrides), resume=resume).train()
+    return Run(load_recipe(recipe, overrides), resume, force).train()
 
 
 def evaluate(model: str | Path, task: str | Mapping[str, Any], **settings: Any) -> Evaluation:

@@ -92,8 +92,9 @@ def evaluate(
     grader: Grader,
     params: SamplingParams,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Sample and grade every prompt.
+    """Sample and grade every prompt. `check` is called at every tick of the sampler, and may raise.
 
     Raises:
         ValueError: without prompts.
@@ -102,9 +103,12 @@ def evaluate(
         raise ValueError("there is no prompt to evaluate on: check data.eval and its limit")
     groups: dict[int, Group] = {}
     numbered = {id(prompt): number for number, prompt in enumerate(prompts)}
-    for group in generator.generate(iter(prompts), params):
-        groups[numbered[id(group.prompt)]] = group
-        progress(len(groups), len(prompts))
+    generation = generator.generate(iter(prompts), params)
+    while len(groups) < len(prompts):
+        check()
+        for group in generation.step():
+            groups[numbered[id(group.prompt)]] = group
+            progress(len(groups), len(prompts))
     ordered = [groups[number] for number in range(len(prompts))]
     scores = [grader.grade(group.completions, group.prompt.example) for group in ordered]
     return Evaluation(list(prompts), [group.completions for group in ordered], scores)

@@ -102,6 +102,18 @@ class Grader:
         return score
 
 
+class SourceGrader:
+    """Grades the completions of several sources, each by its own grader."""
+
+    def __init__(self, graders: Mapping[str, Grader], source_of: Callable[[str], str]) -> None:
+        """`source_of` gives the source of an example's id."""
+        self._graders, self._source_of = graders, source_of
+
+    def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
+        """One score per completion, in order."""
+        return self._graders[self._source_of(example.id)].grade(completions, example)
+
+
 @dataclass(frozen=True)
 class AdaptedReward:
     """A reward function behind this package's signature. Made by `as_reward`."""

@@ -67,7 +67,6 @@ class Learner:
         *,
         pad_id: int,
         temperature: float,
-        total_updates: int,
         context: Context,
         optimizer: OptimizerSettings,
         settings: LearnerSettings,
@@ -78,7 +77,6 @@ class Learner:
         self.reference = reference
         self.pad_id = pad_id
         self.temperature = temperature
-        self.total_updates = total_updates
         self.context = context
         self.settings = settings
         self.optimizer_settings = optimizer
@@ -91,7 +89,7 @@ class Learner:
             weight_decay=optimizer.weight_decay,
         )
         self.updates = 0
-        """Optimizer updates made so far; the clock of the learning-rate schedule."""
+        """Optimizer updates made so far; the clock of the learning rate's warm-up."""
 
     @torch.no_grad()
     def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
@@ -112,8 +110,10 @@ class Learner:
                 for sample, ref in zip(chosen, ref_logprobs.cpu().split(lengths), strict=True):
                     sample.ref_logprobs = ref
 
-    def update(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
-        """One optimizer update (DAPO Eq. 8) on an annotated mini-batch.
+    def update(
+        self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm, progress: float
+    ) -> dict[str, float]:
+        """One optimizer update (DAPO Eq. 8) on an annotated mini-batch, `progress` of the run behind it.
 
         `totals` holds the denominators of the whole mini-batch, so that no gradient depends on how it
         is cut into batches. An update without a loss token, or with a gradient that is not finite,
@@ -128,7 +128,7 @@ class Learner:
         metrics |= {f"policy/{name}": value / loss_tokens for name, value in sums.items() if name != "loss"}
         finite = bool(torch.tensor(norm).isfinite())
         if finite:
-            metrics["optim/lr"] = self._step()
+            metrics["optim/lr"] = self._step(progress)
             metrics["optim/grad_norm"] = norm
         self.optimizer.zero_grad(set_to_none=True)
         return metrics | {"optim/skipped": float(not finite), "optim/nonfinite": float(not finite)}
@@ -189,10 +189,10 @@ class Learner:
         predicting = logits[batch.rows.to(device), batch.columns.to(device) - offset]
         return token_logprobs(predicting, batch.targets.to(device), self.temperature)
 
-    def _step(self) -> float:
+    def _step(self, progress: float) -> float:
         """Apply the gradient at the scheduled learning rate, which is returned."""
         settings = self.optimizer_settings
-        lr = settings.lr * settings.schedule(self.updates, self.total_updates)
+        lr = settings.lr * settings.schedule(self.updates, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()

@@ -9,29 +9,38 @@ from torch import Tensor
 
 from dapo.algorithms import Algorithm
 from dapo.core.kl import estimate
+from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.reduce import Totals, count_totals
 from dapo.core.segments import Segments
-from dapo.core.shaping import signed
+from dapo.core.shaping import SoftOverlong, signed
 from dapo.types import Completion, GradedGroup, Group, Rollout, Sample, Score
 
 
-def with_rewards(group: Group, scores: Sequence[Score], algorithm: Algorithm) -> GradedGroup:
-    """Attach to each completion what the advantage will see: the scaled score plus all shaping."""
+def with_rewards(
+    group: Group, scores: Sequence[Score], algorithm: Algorithm, max_completion_tokens: int
+) -> GradedGroup:
+    """Attach to each completion what the advantage will see: the scaled score plus all shaping.
+
+    `max_completion_tokens` is the limit the algorithm's lengths stand for; a prompt may have a lower one.
+    """
+    overlong = algorithm.soft_overlong
+    if overlong is not None:
+        overlong = overlong.scaled(group.prompt.max_completion_tokens / max_completion_tokens)
     rollouts = [
-        Rollout(completion, score, _reward(completion, score, algorithm))
+        Rollout(completion, score, _scaled(score, algorithm) + _shaping(completion, score, overlong))
         for completion, score in zip(group.completions, scores, strict=True)
     ]
     return GradedGroup(group.prompt, rollouts)
 
 
-def _reward(completion: Completion, score: Score, algorithm: Algorithm) -> float:
-    reward = score.reward
-    if reward is None:
-        reward = signed(score.score) if algorithm.signed_rewards else score.score
-    reward += sum(score.parts.values())
-    if algorithm.soft_overlong is not None:
-        reward += algorithm.soft_overlong(len(completion))
-    return reward
+def _scaled(score: Score, algorithm: Algorithm) -> float:
+    if score.reward is not None:
+        return score.reward
+    return signed(score.score) if algorithm.signed_rewards else score.score
+
+
+def _shaping(completion: Completion, score: Score, overlong: SoftOverlong | None) -> float:
+    return sum(score.parts.values()) + (0.0 if overlong is None else overlong(len(completion)))
 
 
 def to_samples(groups: Sequence[GradedGroup], algorithm: Algorithm) -> list[Sample]:
@@ -50,6 +59,7 @@ def _to_sample(group: GradedGroup, completion: Completion, algorithm: Algorithm)
         completion_ids=completion.token_ids,
         loss_mask=loss_mask,
         sampler_logprobs=torch.tensor(completion.sampler_logprobs),
+        policy_versions=torch.tensor(completion.policy_versions),
     )
 
 
@@ -88,24 +98,19 @@ def _kl_penalty(sample: Sample, algorithm: Algorithm) -> float:
     return kl.coefficient * float(per_token.sum())
 
 
-def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_sampler: bool) -> None:
+def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_version: int | None) -> None:
     """Set each token's weight in the loss and in the denominators of an annotated step.
 
-    The weight is the importance correction between sampler and learner (none where the sampler is
-    exact) times the mask of high-entropy tokens.
+    The weight is the importance correction of a token that was not drawn from the policy of this step,
+    times the mask of high-entropy tokens. `exact_version` is the policy whose log-probabilities the
+    sampler computes exactly as the learner does: its tokens need no correction. None: all tokens do.
     """
     for sample in samples:
         sample.weights = torch.ones(len(sample.completion_ids))
         sample.counted = sample.loss_mask
-    if algorithm.off_policy is not None and not exact_sampler and samples:
-        lengths = [int(sample.loss_mask.sum()) for sample in samples]
-        weights = algorithm.off_policy(
-            torch.cat([sample.old_logprobs[sample.loss_mask] for sample in samples]),
-            torch.cat([sample.sampler_logprobs[sample.loss_mask] for sample in samples]),
-            Segments.from_lengths(lengths),
-        )
-        for sample, part in zip(samples, weights.split(lengths), strict=True):
-            sample.weights[sample.loss_mask] = part
+    inexact = any(exact_version is None or bool((s.policy_versions != exact_version).any()) for s in samples)
+    if algorithm.off_policy is not None and inexact:
+        _correct(samples, algorithm.off_policy)
     if algorithm.entropy_mask is not None:
         masks = [sample.loss_mask for sample in samples]
         kept = algorithm.entropy_mask([sample.entropies for sample in samples], masks)
@@ -113,6 +118,23 @@ def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_sampler: 
             sample.weights = sample.weights * keep
             if algorithm.entropy_mask.denominator == "kept":
                 sample.counted = sample.loss_mask & keep
+
+
+def _correct(samples: Sequence[Sample], correction: ImportanceCorrection) -> None:
+    """Weight tokens by how likely the policy of this step draws them, over the one that did."""
+    lengths = [int(sample.loss_mask.sum()) for sample in samples]
+    weights = correction(
+        torch.cat([sample.old_logprobs[sample.loss_mask] for sample in samples]),
+        torch.cat([sample.sampler_logprobs[sample.loss_mask] for sample in samples]),
+        Segments.from_lengths(lengths),
+    )
+    for sample, part in zip(samples, weights.split(lengths), strict=True):
+        sample.weights[sample.loss_mask] = part
+
+
+def copies_of(samples: Sequence[Sample], groups: Sequence[int], group_size: int) -> list[Sample]:
+    """The samples of these groups once more, with the advantages they have."""
+    return [sample for group in groups for sample in samples[group * group_size : (group + 1) * group_size]]
 
 
 def totals_of(samples: Sequence[Sample]) -> Totals:

@@ -60,7 +60,7 @@ def warm_up(
             raise ValueError(f"the demonstrations ended before update {update}; the task has to repeat them")
         samples = [_to_sample(codec, example, text) for example, text in chosen]
         totals = count_totals([sample.counted for sample in samples])
-        on_update(update, learner.update(samples, totals, LIKELIHOOD))
+        on_update(update, learner.update(samples, totals, LIKELIHOOD, (update - 1) / num_updates))
 
 
 def _to_sample(codec: TextCodec, example: Example, text: str) -> Sample:

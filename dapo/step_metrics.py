@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from dapo.core.off_policy import mismatch
-from dapo.sampling import Sampled
-from dapo.types import Sample
+from dapo.sampling.sampled import Sampled
+from dapo.types import GradedGroup, Sample
 
 
 def step_metrics(
@@ -17,47 +17,103 @@ def step_metrics(
     samples: Sequence[Sample],
     updates: Sequence[Mapping[str, float]],
     seconds: Mapping[str, float],
+    version: int,
 ) -> dict[str, float]:
-    """Everything worth a line in metrics.jsonl.
+    """Everything worth a line in metrics.jsonl, of a step that began with the policy of `version`.
 
-    `score/*`, `reward/*` and `completion/*` are over all that was generated, kept or not: over the
-    trained groups alone they would look better and worse than the policy is.
+    `score/*`, `reward/*` and `completion/*` are over all that was finished, kept or not: over the
+    trained groups alone they would look better and worse than the policy is. `trained_*` besides them
+    shows what training sees.
     """
     return {
-        **_generated(sampled),
+        **_finished(sampled),
+        **_trained(sampled),
+        **_sampling(sampled),
         **sampled.account.metrics(),
-        **_policy(samples),
+        **_staleness(samples, version),
+        **_policy(samples, version),
         **_updates(updates),
         **_times(sampled, seconds),
     }
 
 
-def _generated(sampled: Sampled) -> dict[str, float]:
-    rollouts = [rollout for group in sampled.generated for rollout in group.rollouts]
-    trained = [rollout for group in sampled.trained for rollout in group.rollouts]
-    lengths = np.array([len(rollout.completion) for rollout in rollouts])
+def _finished(sampled: Sampled) -> dict[str, float]:
+    rollouts = [rollout for group in sampled.finished for rollout in group.rollouts]
+    if not rollouts:
+        return {}
+    signal = sum(group.verdict == "signal" for group in sampled.finished)
     return {
+        "sampling/signal_share": signal / len(sampled.finished),
         "score/mean": float(np.mean([r.score.score for r in rollouts])),
-        "score/trained_mean": float(np.mean([r.score.score for r in trained])) if trained else float("nan"),
         "reward/mean": float(np.mean([r.reward for r in rollouts])),
         "reward/std": float(np.std([r.reward for r in rollouts])),
         "reward/errors": float(sum(r.score.error is not None for r in rollouts)),
         "reward/parse_failures": float(sum(r.score.answer is None for r in rollouts)),
-        "completion/mean_tokens": float(lengths.mean()),
-        "completion/max_tokens": float(lengths.max()),
         "completion/truncated_share": float(np.mean([r.completion.truncated for r in rollouts])),
+        **_lengths("completion/", sampled.finished),
     }
 
 
-def _policy(samples: Sequence[Sample]) -> dict[str, float]:
+def _trained(sampled: Sampled) -> dict[str, float]:
+    rollouts = [rollout for group in sampled.trained for rollout in group.rollouts]
+    if not rollouts:
+        return {"score/trained_mean": float("nan")}
+    return {
+        "score/trained_mean": float(np.mean([r.score.score for r in rollouts])),
+        **_lengths("completion/trained_", sampled.trained),
+    }
+
+
+def _lengths(prefix: str, groups: Sequence[GradedGroup]) -> dict[str, float]:
+    """Mean, median, ninetieth percentile and maximum of the completions' tokens."""
+    lengths = np.array([len(rollout.completion) for group in groups for rollout in group.rollouts])
+    return {
+        f"{prefix}mean_tokens": float(lengths.mean()),
+        f"{prefix}p50_tokens": float(np.quantile(lengths, 0.5)),
+        f"{prefix}p90_tokens": float(np.quantile(lengths, 0.9)),
+        f"{prefix}max_tokens": float(lengths.max()),
+    }
+
+
+def _sampling(sampled: Sampled) -> dict[str, float]:
+    return {
+        "sampling/copies": float(len(sampled.copies)),
+        "sampling/skipped": float(sampled.skipped),
+        "sampler/ticks": float(sampled.ticks),
+        "sampler/sequences": sampled.account.tokens["generated"] / max(1, sampled.ticks),
+    }
+
+
+def _staleness(samples: Sequence[Sample], version: int) -> dict[str, float]:
+    """How many steps ago the trained tokens were drawn, and how many of them enter no loss."""
+    if not samples:
+        return {}
+    ages = version - torch.cat([sample.policy_versions for sample in samples])
+    masked = sum(int((~sample.loss_mask).sum()) for sample in samples)
+    return {
+        "staleness/mean": float(ages.float().mean()),
+        "staleness/max": float(ages.max()),
+        "staleness/stale_share": float((ages > 0).float().mean()),
+        "sampling/masked_tokens": float(masked),
+    }
+
+
+def _policy(samples: Sequence[Sample], version: int) -> dict[str, float]:
     masks = [sample.loss_mask for sample in samples]
     if not any(bool(mask.any()) for mask in masks):
         return {}
     entropies = torch.cat([s.entropies[mask] for s, mask in zip(samples, masks, strict=True)])
-    old = torch.cat([s.old_logprobs[mask] for s, mask in zip(samples, masks, strict=True)])
-    sampler = torch.cat([s.sampler_logprobs[mask] for s, mask in zip(samples, masks, strict=True)])
-    gap = {f"mismatch/{name}": value for name, value in mismatch(old, sampler).items()}
-    return {"policy/entropy": float(entropies.mean()), **gap}
+    return {"policy/entropy": float(entropies.mean()), **_mismatch(samples, version)}
+
+
+def _mismatch(samples: Sequence[Sample], version: int) -> dict[str, float]:
+    """How far sampler and learner are apart, over tokens both saw with the same weights."""
+    fresh = [sample.loss_mask & (sample.policy_versions == version) for sample in samples]
+    old = torch.cat([s.old_logprobs[mask] for s, mask in zip(samples, fresh, strict=True)])
+    sampler = torch.cat([s.sampler_logprobs[mask] for s, mask in zip(samples, fresh, strict=True)])
+    if not len(old):
+        return {}
+    return {f"mismatch/{name}": value for name, value in mismatch(old, sampler).items()}
 
 
 def _updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:

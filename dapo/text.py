@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,20 @@ class TextCodec:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert isinstance(text, str)
         return text
+
+    def split_special(self, text: str) -> list[str]:
+        """`text` in pieces: plain text at even places, the special tokens written in it at odd ones.
+
+        The pieces joined are the text. The first and the last are plain text, empty if need be.
+        """
+        return [text] if self._special is None else self._special.split(text)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str] | None:
+        """Finds special tokens in a text, the longest where several fit."""
+        tokens = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        alternatives = "|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True))
+        return re.compile(f"({alternatives})") if alternatives else None
 
     def save(self, directory: str | Path) -> None:
         """Writes the tokenizer, chat template included, so that `AutoTokenizer` loads it from there."""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from dapo import samples as rows
 from dapo.algorithms import Algorithm
 from dapo.backends.base import Backend
+from dapo.budget import Budget
 from dapo.data.stream import PromptStream
-from dapo.grading import Grader
-from dapo.sampling import Account, Sampled, SamplingSettings, collect
+from dapo.grading import Grader, SourceGrader
+from dapo.sampling.account import Account
+from dapo.sampling.sampled import Sampled
+from dapo.sampling.scheduler import DynamicSampler
+from dapo.sampling.settings import SamplingSettings
+from dapo.sampling.verdicts import Grading
 from dapo.step_metrics import step_metrics
 from dapo.types import GradedGroup, Group, Sample, SamplingParams
 
@@ -40,9 +47,14 @@ class StepSizes:
             )
 
     @property
+    def groups_per_update(self) -> int:
+        """Groups per optimizer update: the mini-batch."""
+        return self.prompts_per_step // self.updates_per_step
+
+    @property
     def mini_batch(self) -> int:
         """Completions per optimizer update."""
-        return self.prompts_per_step // self.updates_per_step * self.group_size
+        return self.groups_per_update * self.group_size
 
 
 @dataclass
@@ -52,6 +64,7 @@ class Step:
     number: int
     sampled: Sampled
     samples: list[Sample]
+    """Those of `sampled.trained`, group by group; then copies."""
     metrics: dict[str, float]
 
 
@@ -63,24 +76,34 @@ class Trainer:
         *,
         backend: Backend,
         stream: PromptStream,
-        grader: Grader,
+        grader: Grader | SourceGrader,
         algorithm: Algorithm,
+        max_completion_tokens: int,
         sizes: StepSizes,
         sampling: SamplingSettings,
         params: SamplingParams,
+        budget: Budget,
         on_phase: Callable[[str], None] = lambda phase: None,
-        on_group: Callable[[int, int, int], None] = lambda trained, wanted, generated: None,
+        on_group: Callable[[int, int, int], None] = lambda accepted, wanted, generated: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_phase` hears what the step is doing, `on_group` how far its sampling has come."""
-        self.backend = backend
-        self.stream = stream
-        self.grader = grader
-        self.algorithm = algorithm
-        self.sizes = sizes
-        self.sampling = sampling
-        self.params = params
-        self.on_phase = on_phase
-        self.on_group = on_group
+        """`max_completion_tokens` is the limit that the algorithm's lengths stand for. `on_phase` hears what
+        the step is doing, `on_group` how far its sampling has come. `check` is called at every tick of the
+        sampler, and raises where the run is to stop."""
+        self.backend, self.stream, self.grader = backend, stream, grader
+        self.max_completion_tokens = max_completion_tokens
+        self.algorithm, self.sizes, self.params, self.budget = algorithm, sizes, params, budget
+        self.sampler = DynamicSampler(
+            stream=stream,
+            grading=Grading(self._grade, sampling.verdict_delay),
+            settings=sampling,
+            policy=sampling.policy or algorithm.sampling_policy,
+            prompts_per_step=sizes.prompts_per_step,
+            group_size=sizes.group_size,
+            groups_per_update=sizes.groups_per_update,
+            seed=params.seed,
+        )
+        self.on_phase, self.on_group, self.check = on_phase, on_group, check
         self.step = 0
         self.account = Account()
         """Every group and token generated over the run, by what became of it."""
@@ -88,48 +111,56 @@ class Trainer:
 
     def train_step(self) -> Step:
         """Sample from the old policy until enough groups carry a signal, then update the policy on them."""
-        self.seconds = {}
+        self.seconds = {"grade": 0.0}
+        version = self.backend.policy_version
         with self._phase("sample"):
-            sampled = self._collect()  # dynamic sampling, Eq. 11
+            sampled = self._collect(version)  # dynamic sampling, Eq. 11
         groups = sampled.trained
         samples = rows.to_samples(groups, self.algorithm)
         with self._phase("annotate"):
             self.backend.annotate(samples, reference=self.algorithm.kl is not None)
         rows.set_advantages(groups, samples, self.algorithm)  # Eq. 9
-        rows.set_weights(samples, self.algorithm, self.backend.exact_sampler)
+        rows.set_weights(samples, self.algorithm, version if self.backend.exact_sampler else None)
+        samples += rows.copies_of(samples, sampled.copies, self.sizes.group_size)
         with self._phase("update"):
-            updates = [
-                self.backend.update(mini_batch, rows.totals_of(mini_batch), self.algorithm)  # Eq. 8
-                for mini_batch in self._mini_batches(samples)
-            ]
+            updates = self._update(samples)  # Eq. 8
             self.backend.sync()  # the sampler speaks with the new policy
         self.step += 1
         self.account.merge(sampled.account)
-        return Step(self.step, sampled, samples, step_metrics(sampled, samples, updates, self.seconds))
+        metrics = step_metrics(sampled, samples, updates, self.seconds, version)
+        metrics |= self.sampler.metrics(self.step)
+        return Step(self.step, sampled, samples, metrics)
 
-    def _collect(self) -> Sampled:
-        return collect(
-            lambda prompts: self.backend.generate(prompts, self.params),
-            self._grade,
-            self.stream,
-            self.sizes.prompts_per_step,
-            self.sampling,
-            self.sampling.policy or self.algorithm.sampling_policy,
-            self.on_group,
+    def _collect(self, version: int) -> Sampled:
+        return self.sampler.collect(
+            lambda work: self.backend.generate(work, self.params),
+            step=self.step,
+            version=version,
+            progress=self.on_group,
+            check=self.check,
         )
 
     def _grade(self, group: Group) -> GradedGroup:
         """score: the verdict; reward: what the advantage sees."""
         started = time.perf_counter()
         scores = self.grader.grade(group.completions, group.prompt.example)
-        graded = rows.with_rewards(group, scores, self.algorithm)
-        self.seconds["grade"] = self.seconds.get("grade", 0.0) + time.perf_counter() - started
+        graded = rows.with_rewards(group, scores, self.algorithm, self.max_completion_tokens)
+        self.seconds["grade"] += time.perf_counter() - started
         return graded
 
-    def _mini_batches(self, samples: list[Sample]) -> list[list[Sample]]:
-        """Mini-batches of a fixed size. Only a step that found too few groups ends with a smaller one."""
+    def _update(self, samples: list[Sample]) -> list[dict[str, float]]:
+        """One update per mini-batch. Only what is left of a step that fell short makes a smaller one."""
         size = self.sizes.mini_batch
-        return [samples[start : start + size] for start in range(0, len(samples), size)]
+        mini_batches = [samples[start : start + size] for start in range(0, len(samples), size)]
+        return [
+            self.backend.update(
+                mini_batch,
+                rows.totals_of(mini_batch),
+                self.algorithm,
+                self.budget.progress(self.step + done / len(mini_batches), self.account.tokens["generated"]),
+            )
+            for done, mini_batch in enumerate(mini_batches)
+        ]
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -138,17 +169,27 @@ class Trainer:
         yield
         self.seconds[name] = time.perf_counter() - started
 
-    def state(self) -> dict[str, Any]:
-        """What a restart needs besides the backend's own state: plain numbers."""
-        return {
+    def known_prompts(self) -> Iterator[dict[str, Any]]:
+        """What sampling has learnt about each prompt: attempts, pass rate, probability of a signal."""
+        return self.sampler.ledger.table(self.sizes.group_size, self.step)
+
+    def close(self) -> None:
+        """Give back the threads that grade."""
+        self.sampler.grading.close()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a restart needs besides the backend's own state."""
+        tensors, sampler = self.sampler.state()
+        return tensors, {
             "step": self.step,
             "stream": self.stream.state_dict(),
-            "groups": self.account.groups,
-            "tokens": self.account.tokens,
+            "sampler": sampler,
+            "account": self.account.state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        self.step = state["step"]
-        self.stream.load_state_dict(state["stream"])
-        self.account = Account(dict(state["groups"]), dict(state["tokens"]))
+        self.step = values["step"]
+        self.stream.load_state_dict(values["stream"])
+        self.sampler.load_state(tensors, values["sampler"])
+        self.account = Account.from_state(values["account"])

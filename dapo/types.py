@@ -23,6 +23,9 @@ Message = Mapping[str, Any]
 FinishReason = Literal["eos", "stop", "length"]
 """Why a completion ended: an end-of-sequence token, a stop string, or the limit on its length."""
 
+Verdict = Literal["signal", "all_right", "all_wrong"]
+"""What a group's scores say: they differ, or they are equal and right, or equal and wrong."""
+
 Purpose = Literal["train", "eval"]
 """What a completion is sampled for. The noise of its tokens depends on it."""
 
@@ -62,8 +65,10 @@ class Completion:
     """Version of the policy each token was drawn from: the number of `sync`s before it."""
     trainable: list[bool]
     """False for tokens a tool or an environment wrote: they are read, never trained."""
-    finish_reason: FinishReason
+    finish_reason: FinishReason | None
+    """None while the completion is still being written."""
     text: str
+    """Empty while it is being written."""
 
     @property
     def truncated(self) -> bool:
@@ -92,10 +97,29 @@ class Score:
 
 @dataclass
 class Group:
-    """The completions of one prompt, as the sampler hands them over."""
+    """The completions of one prompt, as the sampler hands them over: finished, or still in flight."""
 
     prompt: Prompt
     completions: list[Completion]
+
+    @property
+    def finished(self) -> bool:
+        """True once every completion has ended."""
+        return all(completion.finish_reason is not None for completion in self.completions)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens written so far."""
+        return sum(len(completion) for completion in self.completions)
+
+    @property
+    def policy_versions(self) -> list[int]:
+        """The policies its tokens were drawn from, oldest first; empty while it has no token."""
+        return sorted({version for c in self.completions for version in c.policy_versions})
+
+
+Admission = Prompt | Group
+"""What a sampler takes: a prompt to answer, or a group that was handed back in flight, to go on with."""
 
 
 @dataclass
@@ -109,10 +133,21 @@ class Rollout:
 
 @dataclass
 class GradedGroup:
-    """The rollouts of one prompt."""
+    """The rollouts of one prompt, and what dynamic sampling makes of them."""
 
     prompt: Prompt
     rollouts: list[Rollout]
+    verdict: Verdict | None = None
+    """Whether the group carries a signal."""
+    kept: bool = True
+    """Whether it is, or will be, trained."""
+
+    @property
+    def policy_versions(self) -> list[int]:
+        """The policies its tokens were drawn from, oldest first."""
+        return sorted(
+            {version for rollout in self.rollouts for version in rollout.completion.policy_versions}
+        )
 
     @property
     def scores(self) -> list[float]:
@@ -136,6 +171,8 @@ class Sample:
     loss_mask: Tensor
     """Bool: tokens that enter the loss. Tokens of tools and of filtered completions do not."""
     sampler_logprobs: Tensor
+    policy_versions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    """Int: the policy each token was drawn from. Empty for demonstrations, which none wrote."""
     advantage: float = 0.0
     old_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
     entropies: Tensor = field(default_factory=lambda: torch.empty(0))

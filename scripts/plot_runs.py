@@ -21,7 +21,7 @@ PANELS = {
     "score/mean": "accuracy of generated completions",
     "completion/mean_tokens": "tokens per completion",
     "policy/entropy": "entropy of the policy (nats)",
-    "sampling/kept_share": "share of groups trained on",
+    "sampling/signal_share": "share of groups with a signal",
 }
 
 

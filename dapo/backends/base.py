@@ -8,25 +8,31 @@ from typing import Protocol
 
 from dapo.algorithms import Algorithm
 from dapo.core.reduce import Totals
-from dapo.types import Group, Prompt, Sample, SamplingParams
+from dapo.generation import Generation
+from dapo.types import Admission, Sample, SamplingParams
 
 
 class Generator(Protocol):
     """What evaluation needs of a backend."""
 
-    def generate(self, prompts: Iterator[Prompt | None], params: SamplingParams) -> Iterator[Group]:
-        """Sample groups, each handed over as soon as its last completion has ended.
+    def generate(self, work: Iterator[Admission | None], params: SamplingParams) -> Generation:
+        """Sample groups.
 
-        `prompts` is pulled from whenever the sampler has room. None means 'nothing to admit at this
-        moment': what is in flight goes on and the iterator is asked again afterwards. The stream ends
-        with the iterator, or when it gives None while nothing is in flight. It can be closed at any
-        group.
+        `work` is pulled from whenever the sampler has room for a whole group. None means 'nothing to
+        admit at this moment': what is in flight goes on, and the iterator is asked again at the next
+        tick. Besides prompts it may give groups that were handed back in flight: their completions
+        are read again and go on, with the noise they would have had undisturbed.
         """
         ...
 
 
 class Backend(Generator, Protocol):
     """Where the sampler and the learner live."""
+
+    @property
+    def policy_version(self) -> int:
+        """The policy the sampler speaks with: the number of `sync`s before."""
+        ...
 
     @property
     def exact_sampler(self) -> bool:
@@ -37,8 +43,10 @@ class Backend(Generator, Protocol):
         """Fill in old_logprobs and entropies under the current policy, ref_logprobs if asked."""
         ...
 
-    def update(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
-        """One optimizer update on a mini-batch. Returns its metrics."""
+    def update(
+        self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm, progress: float
+    ) -> dict[str, float]:
+        """One optimizer update on a mini-batch, with this share of the run behind it. Returns its metrics."""
         ...
 
     def sync(self) -> None:

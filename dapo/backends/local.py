@@ -9,12 +9,12 @@ from pathlib import Path
 
 from dapo.algorithms import Algorithm
 from dapo.core.reduce import Totals
-from dapo.engine.sampler import Sampler, SamplerSettings
+from dapo.engine.sampler import EmbeddedGeneration, Sampler, SamplerSettings
 from dapo.learner import Learner, LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, autocast, load_codec, load_model, save_model
 from dapo.run.state import load_state, save_state
 from dapo.text import TextCodec
-from dapo.types import Group, Prompt, Sample, SamplingParams
+from dapo.types import Admission, Sample, SamplingParams
 
 LEARNER_STATE = "learner"
 
@@ -31,11 +31,16 @@ class LocalSampler:
         self.policy_version = 0
         self.sampler = Sampler(self.model, self.codec, sampler, self._context)
 
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(self.model.device)
+
     def _context(self) -> AbstractContextManager[object]:
         return autocast(self.settings.precision, self.model.device)
 
-    def generate(self, prompts: Iterator[Prompt | None], params: SamplingParams) -> Iterator[Group]:
-        return self.sampler.generate(prompts, params, self.policy_version)
+    def generate(self, work: Iterator[Admission | None], params: SamplingParams) -> EmbeddedGeneration:
+        return self.sampler.generate(work, params, self.policy_version)
 
 
 class LocalBackend(LocalSampler):
@@ -49,7 +54,6 @@ class LocalBackend(LocalSampler):
         learner: LearnerSettings,
         optimizer: OptimizerSettings,
         temperature: float,
-        total_updates: int,
         with_reference: bool = False,
         codec: TextCodec | None = None,
     ) -> None:
@@ -58,7 +62,6 @@ class LocalBackend(LocalSampler):
             self.model,
             pad_id=self.codec.pad_id,
             temperature=temperature,
-            total_updates=total_updates,
             context=self._context,
             optimizer=optimizer,
             settings=learner,
@@ -73,8 +76,10 @@ class LocalBackend(LocalSampler):
     def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
         self.learner.annotate(samples, reference)
 
-    def update(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
-        return self.learner.update(samples, totals, algorithm)
+    def update(
+        self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm, progress: float
+    ) -> dict[str, float]:
+        return self.learner.update(samples, totals, algorithm, progress)
 
     def sync(self) -> None:
         self.policy_version += 1

@@ -27,6 +27,9 @@ def train(
     recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the latest checkpoint.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Resume with a recipe that differs in what should not change.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe and its arithmetic, and stop.")
     ] = False,
@@ -34,7 +37,7 @@ def train(
     """Train a model by a recipe."""
     from dapo.cli.train import run
 
-    run(recipe, overrides or [], resume, dry_run)
+    run(recipe, overrides or [], resume, force, dry_run)
 
 
 @app.command(name="eval")

@@ -10,10 +10,10 @@ from dapo.recipe.describe import describe
 from dapo.recipe.text import parse_overrides
 
 
-def run(recipe: str, overrides: Sequence[str], resume: bool, dry_run: bool) -> None:
+def run(recipe: str, overrides: Sequence[str], resume: bool, force: bool, dry_run: bool) -> None:
     """Train by a recipe, or say in words what that would be."""
     loaded = load_recipe(recipe, parse_overrides(overrides))
     if dry_run:
         print(describe(loaded))
         return
-    Run(loaded, resume=resume).train()
+    Run(loaded, resume, force).train()

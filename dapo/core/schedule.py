@@ -1,4 +1,4 @@
-"""The learning rate over the optimizer updates of a run."""
+"""The learning rate over a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Kind = Literal["constant", "linear", "cosine"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then constant or falling. Counts optimizer updates, not steps."""
+    """Linear warm-up over the first updates, times a factor that stays or falls over the whole run."""
 
     kind: Kind = "constant"
     warmup_updates: int = 0
@@ -31,12 +31,14 @@ class Schedule:
                 "minimum has no effect on a constant schedule: unset it, or choose linear or cosine"
             )
 
-    def __call__(self, update: int, total_updates: int) -> float:
-        """Factor on the learning rate of an update, counted from 0. Beyond the total it stays at the end."""
-        if update < self.warmup_updates:
-            return (update + 1) / self.warmup_updates
-        progress = (update - self.warmup_updates) / max(1, total_updates - self.warmup_updates)
-        return self.minimum + (1 - self.minimum) * _DECAYS[self.kind](min(progress, 1.0))
+    def __call__(self, update: int, progress: float) -> float:
+        """Factor on the learning rate of an optimizer update, counted from 0.
+
+        `progress` is the share of the run's budget that was spent before it, in [0, 1]. How many updates
+        a run makes is not known beforehand: dynamic sampling may fill a step only in part.
+        """
+        warmup = min(1.0, (update + 1) / self.warmup_updates) if self.warmup_updates else 1.0
+        return warmup * (self.minimum + (1 - self.minimum) * _DECAYS[self.kind](progress))
 
 
 def _constant(progress: float) -> float:

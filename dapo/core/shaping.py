@@ -53,6 +53,13 @@ class SoftOverlong:
             )
         return replace(self, max_tokens=max_tokens, cache_tokens=cache_tokens)
 
+    def scaled(self, share: float) -> SoftOverlong:
+        """For completions that end at `share` of the limit: every length shrinks with it."""
+        if self.max_tokens is None or self.cache_tokens is None or share == 1:
+            return self
+        cache_tokens = max(1, round(self.cache_tokens * share))
+        return replace(self, max_tokens=max(1, round(self.max_tokens * share)), cache_tokens=cache_tokens)
+
     def __call__(self, length: int) -> float:
         """The term to add to the reward of a completion of `length` tokens."""
         if self.max_tokens is None or self.cache_tokens is None:

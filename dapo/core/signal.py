@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
 
-Verdict = Literal["signal", "all_right", "all_wrong"]
+from dapo.types import Verdict
 
 TOLERANCE = 1e-6
 """Scores that lie this close together are equal. A test on a standard deviation of exactly 0 would let
@@ -24,3 +24,16 @@ def verdict(scores: Sequence[float], tolerance: float = TOLERANCE) -> Verdict:
     if has_signal(scores, tolerance):
         return "signal"
     return "all_right" if max(scores) >= 0.5 else "all_wrong"
+
+
+def signal_probability(right: float, wrong: float, group_size: int) -> float:
+    """P(a group of G is neither all right nor all wrong), for a pass rate p ~ Beta(right, wrong).
+
+    1 - E[p^G] - E[(1 - p)^G], where E[p^G] = B(right + G, wrong) / B(right, wrong). 0 for a group of one.
+    """
+    if group_size < 2:
+        return 0.0
+    both = math.lgamma(right + wrong) - math.lgamma(right + wrong + group_size)
+    all_right = math.exp(math.lgamma(right + group_size) - math.lgamma(right) + both)
+    all_wrong = math.exp(math.lgamma(wrong + group_size) - math.lgamma(wrong) + both)
+    return max(0.0, 1.0 - all_right - all_wrong)

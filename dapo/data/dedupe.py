@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dapo.types import Example
 
@@ -24,8 +25,10 @@ class Deduplicated:
 
     examples: list[Example]
     duplicates: int
-    """Number of examples left out."""
+    """Number of examples left out because they repeat one of `examples`."""
     conflicts: tuple[Conflict, ...]
+    elsewhere: int = 0
+    """Number of examples left out because other data held their prompt already."""
 
 
 def prompt_key(example: Example) -> str:
@@ -37,30 +40,45 @@ def prompt_key(example: Example) -> str:
     return "\0".join(texts)
 
 
-def deduplicate(examples: Iterable[Example]) -> Deduplicated:
-    """Keeps the first example of each prompt. Answers conflict if they differ in more than white space."""
+def deduplicate(
+    examples: Iterable[Example], known: Mapping[str, Example] = MappingProxyType({})
+) -> Deduplicated:
+    """Keeps the first example of each prompt. Answers conflict if they differ in more than white space.
+
+    `known` holds by `prompt_key` the examples that other data gives already: their prompts are left out,
+    and answers that conflict with theirs are reported.
+    """
     first: dict[str, Example] = {}
     others: dict[str, dict[str, None]] = {}
-    count = 0
+    count = elsewhere = 0
     for example in examples:
         count += 1
         key = prompt_key(example)
-        kept = first.setdefault(key, example)
+        elsewhere += key in known
+        kept = known[key] if key in known else first.setdefault(key, example)
         if kept.answer.split() != example.answer.split():
             others.setdefault(key, {})[example.answer] = None
-    conflicts = tuple(Conflict(first[key], tuple(answers)) for key, answers in others.items())
-    return Deduplicated(list(first.values()), count - len(first), conflicts)
+    conflicts = tuple(
+        Conflict(known[key] if key in known else first[key], tuple(answers))
+        for key, answers in others.items()
+    )
+    return Deduplicated(list(first.values()), count - elsewhere - len(first), conflicts, elsewhere)
 
 
 def with_unique_ids(examples: Iterable[Example]) -> list[Example]:
-    """The same examples; the second one of an id `x` is called `x#2`, and so on.
+    """The same examples; the second one of an id `x` is called `x#2`, and so on, past ids that exist.
 
     The tokens drawn for a prompt depend on its id: two copies with one id would get the same completions.
     """
+    examples = list(examples)
+    given = {example.id for example in examples}
     seen: Counter[str] = Counter()
     result = []
     for example in examples:
         seen[example.id] += 1
-        visit = seen[example.id]
-        result.append(example if visit == 1 else dataclasses.replace(example, id=f"{example.id}#{visit}"))
+        if seen[example.id] > 1:
+            while (new := f"{example.id}#{seen[example.id]}") in given:
+                seen[example.id] += 1
+            example = dataclasses.replace(example, id=new)
+        result.append(example)
     return result

@@ -1,19 +1,61 @@
-"""From examples to prompts: repeated ones dropped, tokenised, the overlong ones dropped. None is cut."""
+"""From examples to prompts: repeated ones dropped, tokenised, the overlong ones dropped or, if asked, cut."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from dapo.data.dedupe import Deduplicated, deduplicate, with_unique_ids
+from dapo.data.dedupe import Deduplicated, deduplicate, prompt_key, with_unique_ids
+from dapo.data.source import Source, check_names, with_qualified_ids
+from dapo.data.truncate import Side, cut_messages
 from dapo.errors import UserError
 from dapo.text import TextCodec
 from dapo.types import Example, Prompt
 
+Overlong = Literal["drop", "left", "right", "middle", "error"]
+"""What becomes of a prompt that is too long: dropped and counted, cut on that side, or an error."""
+
+_SIDES: dict[Overlong, Side] = {"left": "left", "right": "right", "middle": "middle"}
+_NAMED = 3
+"""How many overlong prompts an error names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePlan:
+    """What a source of prompts is made from."""
+
+    examples: Iterable[Example]
+    max_prompt_tokens: int
+    max_completion_tokens: int
+    """Every prompt of the source may be answered with so many tokens."""
+    name: str = ""
+    """May be left out where there is one source only."""
+    weight: float = 1.0
+    """Share of the turns, relative to the weights of the other sources."""
+    overlong: Overlong = "drop"
+    """What becomes of prompts of more than `max_prompt_tokens` tokens."""
+    limit: int | None = None
+    """Keep the first so many prompts only."""
+    drop_duplicates: bool = True
+    """False: repeated examples stay, and get ids of their own."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_prompt_tokens", "max_completion_tokens", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.overlong not in get_args(Overlong):
+            raise ValueError(f"overlong must be one of {', '.join(get_args(Overlong))}, not {self.overlong}")
+
 
 @dataclass(frozen=True)
 class DataReport:
-    """What became of the rows: `rows = duplicates + overlong + kept + unread`."""
+    """What became of the rows of a source: `rows = duplicates + elsewhere + overlong + kept + unread`.
+
+    Ids are those of the data, with `#2` and so on behind the second and further prompts of one id.
+    """
 
     rows: int
     duplicates: int
@@ -21,7 +63,7 @@ class DataReport:
     conflicts: int
     """Prompts that stand in the data with several answers; the first one is used."""
     overlong: int
-    """Prompts of more than `max_prompt_tokens` tokens."""
+    """Prompts of more than `max_prompt_tokens` tokens that were dropped."""
     kept: int
     unread: int
     """Prompts not looked at because `limit` was reached."""
@@ -32,16 +74,27 @@ class DataReport:
     max_tokens: int
     overlong_ids: tuple[str, ...] = ()
     conflict_ids: tuple[str, ...] = ()
+    """Ids of the examples that are used; `name:id` where it is one of the earlier source `name`."""
+    truncated: int = 0
+    """Prompts kept that were cut to `max_prompt_tokens` tokens."""
+    truncated_ids: tuple[str, ...] = ()
+    elsewhere: int = 0
+    """Rows whose prompt an earlier source holds."""
+    source: str = ""
 
     def summary(self) -> str:
         """The report as a sentence."""
+        limit = f"{self.max_prompt_tokens:,} tokens"
+        name = f"{self.source}: " if self.source else ""
+        cut = f", {self.truncated:,} of them cut to {limit}," if self.truncated else ""
+        elsewhere = f", {self.elsewhere:,} in an earlier source" if self.elsewhere else ""
         conflicts = (
             f" ({self.conflicts:,} prompts with several answers, the first kept)" if self.conflicts else ""
         )
         unread = f", {self.unread:,} beyond the limit" if self.unread else ""
         return (
-            f"{self.kept:,} prompts from {self.rows:,} rows: {self.duplicates:,} repeated{conflicts}, "
-            f"{self.overlong:,} longer than {self.max_prompt_tokens:,} tokens{unread}; the prompts kept hold "
+            f"{name}{self.kept:,} prompts{cut} from {self.rows:,} rows: {self.duplicates:,} repeated"
+            f"{elsewhere}{conflicts}, {self.overlong:,} longer than {limit}{unread}; the prompts kept hold "
             f"{self.min_tokens:,} to {self.max_tokens:,} tokens, {self.mean_tokens:,.0f} on average"
         )
 
@@ -54,65 +107,150 @@ def build_prompts(
     limit: int | None = None,
     *,
     drop_duplicates: bool = True,
+    overlong: Overlong = "drop",
 ) -> tuple[list[Prompt], DataReport]:
     """Tokenises the examples, in order, and drops what cannot be used.
 
     A prompt that stands in the data more than once is kept once, with its first answer. A prompt of more
-    than `max_prompt_tokens` tokens is dropped, never cut. At most `limit` prompts are kept. Every prompt
-    may be answered with `max_completion_tokens` tokens. With `drop_duplicates=False` repeated examples
-    stay and get ids of their own.
+    than `max_prompt_tokens` tokens is dropped; with `overlong` `left`, `right` or `middle` its text is cut
+    there (see `dapo.data.truncate`), and it is dropped only if that cannot make it fit. At most `limit`
+    prompts are kept. Every prompt may be answered with `max_completion_tokens` tokens. With
+    `drop_duplicates=False` repeated examples stay and get ids of their own.
 
-    Raises UserError if no prompt is left.
+    Raises UserError if no prompt is left, or for a prompt that is too long if `overlong` is `error`.
     """
-    _check_limits(max_prompt_tokens, max_completion_tokens, limit)
-    unique = deduplicate(examples) if drop_duplicates else Deduplicated(list(examples), 0, ())
-    if not unique.examples:
-        raise UserError("the task has no examples; give it data")
-    prompts: list[Prompt] = []
-    overlong: dict[str, int] = {}
-    for example in with_unique_ids(unique.examples):
-        if len(prompts) == limit:
+    plan = SourcePlan(
+        examples=examples,
+        max_prompt_tokens=max_prompt_tokens,
+        max_completion_tokens=max_completion_tokens,
+        overlong=overlong,
+        limit=limit,
+        drop_duplicates=drop_duplicates,
+    )
+    found = _find(plan, codec, {})
+    return found.prompts, _report(plan, found)
+
+
+def build_sources(plans: Sequence[SourcePlan], codec: TextCodec) -> tuple[list[Source], list[DataReport]]:
+    """The sources of prompts, and a report on each, made as `build_prompts` makes one.
+
+    A prompt that stands in several sources is kept by the first that can use it, with the answer it has
+    there. Where two sources share ids, every prompt's id becomes `name:id`.
+
+    Raises UserError if a source has no prompt left, or if the names do not tell the sources apart.
+    """
+    check_names([plan.name for plan in plans])
+    known: dict[str, Example] = {}
+    sources: list[Source] = []
+    reports: list[DataReport] = []
+    for plan in plans:
+        found = _find(plan, codec, known)
+        for example in found.originals:
+            named = dataclasses.replace(example, id=f"{plan.name}:{example.id}")
+            known.setdefault(prompt_key(example), named)
+        sources.append(Source(plan.name, found.prompts, plan.weight))
+        reports.append(_report(plan, found))
+    return with_qualified_ids(sources), reports
+
+
+@dataclass
+class _Found:
+    """The prompts of a source, and what else was met on the way."""
+
+    unique: Deduplicated
+    prompts: list[Prompt] = field(default_factory=list)
+    originals: list[Example] = field(default_factory=list)
+    """The examples of the prompts, uncut."""
+    truncated: list[str] = field(default_factory=list)
+    overlong: dict[str, int] = field(default_factory=dict)
+    """Tokens by id."""
+
+
+def _find(plan: SourcePlan, codec: TextCodec, known: dict[str, Example]) -> _Found:
+    found = _Found(
+        deduplicate(plan.examples, known)
+        if plan.drop_duplicates
+        else Deduplicated(list(plan.examples), duplicates=0, conflicts=())
+    )
+    _check_any(plan, found.unique)
+    for example in with_unique_ids(found.unique.examples):
+        if len(found.prompts) == plan.limit:
             break
         token_ids = codec.encode(example.messages)
-        if len(token_ids) > max_prompt_tokens:
-            overlong[example.id] = len(token_ids)
-        else:
-            prompts.append(Prompt(example, token_ids, max_completion_tokens))
-    if not prompts:
-        lengths = overlong.values()
+        used: Example | None = example
+        if len(token_ids) > plan.max_prompt_tokens:
+            used = _cut(example, codec, plan)
+        if used is None:
+            found.overlong[example.id] = len(token_ids)
+            continue
+        if used is not example:
+            token_ids = codec.encode(used.messages)
+            found.truncated.append(example.id)
+        found.prompts.append(Prompt(used, token_ids, plan.max_completion_tokens))
+        found.originals.append(example)
+    _check_lengths(plan, found)
+    return found
+
+
+def _cut(example: Example, codec: TextCodec, plan: SourcePlan) -> Example | None:
+    """The example as the model is to read it, so that whoever renders it again gets the same tokens."""
+    if plan.overlong not in _SIDES:
+        return None
+    side = _SIDES[plan.overlong]
+    messages = cut_messages(example.messages, codec, plan.max_prompt_tokens, side)
+    return None if messages is None else dataclasses.replace(example, messages=messages)
+
+
+def _check_any(plan: SourcePlan, unique: Deduplicated) -> None:
+    if unique.examples:
+        return
+    if unique.elsewhere:
         raise UserError(
-            f"all {len(overlong):,} prompts are longer than max_prompt_tokens={max_prompt_tokens:,}: they "
-            f"hold {min(lengths):,} to {max(lengths):,} tokens; set it to {min(lengths):,} or more"
+            f"source {plan.name!r}: earlier sources hold every one of its prompts; remove it, or put it first"
         )
-    return prompts, _report(unique, prompts, overlong, max_prompt_tokens)
+    raise UserError(f"{_place(plan)}the task has no examples; give it data")
 
 
-def _report(
-    unique: Deduplicated, prompts: list[Prompt], overlong: dict[str, int], max_prompt_tokens: int
-) -> DataReport:
-    lengths = [len(prompt.token_ids) for prompt in prompts]
+def _check_lengths(plan: SourcePlan, found: _Found) -> None:
+    tokens = found.overlong.values()
+    if plan.overlong == "error" and tokens:
+        named = [f"{name!r} ({count:,})" for name, count in found.overlong.items()]
+        more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+        raise UserError(
+            f"{_place(plan)}{len(named):,} prompts are longer than max_prompt_tokens="
+            f"{plan.max_prompt_tokens:,}; their ids and tokens are {', '.join(named[:_NAMED])}{more}; set "
+            f"max_prompt_tokens to {max(tokens):,}, or overlong to drop, left, right or middle"
+        )
+    if not found.prompts:
+        cut = ", even with their text cut away" if plan.overlong in _SIDES else ""
+        raise UserError(
+            f"{_place(plan)}all {len(tokens):,} prompts are longer than max_prompt_tokens="
+            f"{plan.max_prompt_tokens:,}{cut}: they hold {min(tokens):,} to {max(tokens):,} tokens; set it "
+            f"to {min(tokens):,} or more"
+        )
+
+
+def _place(plan: SourcePlan) -> str:
+    return f"source {plan.name!r}: " if plan.name else ""
+
+
+def _report(plan: SourcePlan, found: _Found) -> DataReport:
+    unique, lengths = found.unique, [len(prompt.token_ids) for prompt in found.prompts]
     return DataReport(
-        rows=len(unique.examples) + unique.duplicates,
+        rows=len(unique.examples) + unique.duplicates + unique.elsewhere,
         duplicates=unique.duplicates,
         conflicts=len(unique.conflicts),
-        overlong=len(overlong),
-        kept=len(prompts),
-        unread=len(unique.examples) - len(prompts) - len(overlong),
-        max_prompt_tokens=max_prompt_tokens,
+        overlong=len(found.overlong),
+        kept=len(lengths),
+        unread=len(unique.examples) - len(lengths) - len(found.overlong),
+        max_prompt_tokens=plan.max_prompt_tokens,
         min_tokens=min(lengths),
         mean_tokens=sum(lengths) / len(lengths),
         max_tokens=max(lengths),
-        overlong_ids=tuple(overlong),
+        overlong_ids=tuple(found.overlong),
         conflict_ids=tuple(conflict.example.id for conflict in unique.conflicts),
+        truncated=len(found.truncated),
+        truncated_ids=tuple(found.truncated),
+        elsewhere=unique.elsewhere,
+        source=plan.name,
     )
-
-
-def _check_limits(max_prompt_tokens: int, max_completion_tokens: int, limit: int | None) -> None:
-    limits = {
-        "max_prompt_tokens": max_prompt_tokens,
-        "max_completion_tokens": max_completion_tokens,
-        "limit": limit,
-    }
-    for name, value in limits.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")

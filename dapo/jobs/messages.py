@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +25,54 @@ def figures(result: Evaluation) -> str:
 def closing_words(summary: dict[str, Any], recipe: Recipe, checkpoint: Path | None) -> list[str]:
     """What the end of a run prints: the outcome, where it lies, and what to do next."""
     before, after = summary.get("accuracy_before"), summary.get("accuracy_after")
-    task = recipe.data.eval or recipe.data.train
-    settings = {"task": task} if isinstance(task, str) else dict(task)
-    name = settings.pop("task", None) or settings.pop("path")
-    given = "".join(f" task.{key}={value}" for key, value in settings.items())
     lines = [] if before is None else [f"accuracy {before:.3f} before, {after:.3f} after"]
     return [
         *lines,
         f"{summary['steps']} steps, {summary['tokens']:,} tokens, {summary['seconds']:.0f} s of training",
         f"run directory: {summary['run']}",
-        f"next: dapo eval {checkpoint} --task {name} -n 8{given} "
+        f"next: dapo eval {checkpoint} --task {_task_of(recipe)} "
         f"max_completion_tokens={recipe.max_completion_tokens}",
     ]
+
+
+def _task_of(recipe: Recipe) -> str:
+    """What the run was measured on, as `dapo eval` takes it."""
+    first = recipe.data.train or recipe.data.sources[0].task
+    task = recipe.data.eval or first
+    settings = {"task": task} if isinstance(task, str) else dict(task)
+    name = settings.pop("task", None) or settings.pop("path")
+    return f"{name} -n 8" + "".join(f" task.{key}={value}" for key, value in settings.items())
+
+
+def interrupted_words(signal: str, step: int, run: Path) -> list[str]:
+    """What a run prints that was asked to stop: where it stands, and how it goes on."""
+    command = shlex.join(["dapo", "train", str(run / "config.yaml"), f"run.dir={run}", "--resume"])
+    return [f"stopped by {signal}; the run is saved as it was after step {step}", f"go on with: {command}"]
 
 
 def remarks(step: Step) -> list[str]:
     """What a step's figures mean, where somebody should know."""
     metrics = step.metrics
-    groups = step.sampled.account.groups
-    lines = []
-    if not step.sampled.trained:
-        lines.append(
-            f"step {step.number}: none of {groups['generated']} groups carries a signal "
-            f"({groups['all_wrong']} all wrong, {groups['all_right']} all right): nothing to train on, "
-            "the update is skipped"
-        )
+    lines = [_shortage(step)] if step.sampled.short else []
     if metrics["optim/nonfinite"]:
         lines.append(f"step {step.number}: a gradient was not finite; that update was skipped")
-    if metrics["reward/errors"]:
+    if metrics.get("reward/errors"):
         lines.append(f"step {step.number}: {metrics['reward/errors']:.0f} completions could not be graded")
     return lines
+
+
+def _shortage(step: Step) -> str:
+    """Why a step is smaller than it should be, and why it took long."""
+    sampled = step.sampled
+    groups, trained = sampled.account.groups, len(sampled.trained)
+    found = (
+        f"step {step.number}: {groups['generated']} groups were generated, the limit of sampling.max_rounds, "
+        f"for {sampled.wanted} that carry a signal; {groups['all_wrong']} were all wrong, "
+        f"{groups['all_right']} all right"
+    )
+    if sampled.ends_run:
+        return f"{found}. It trains on {trained}, and the run ends here, as sampling.on_shortage says"
+    if not trained:
+        return f"{found}: nothing to train on, the update is skipped"
+    copies = f" and {len(sampled.copies)} copies" if sampled.copies else ""
+    return f"{found}; the step trains on {trained}{copies}, {groups['carried_out']} wait for the next"

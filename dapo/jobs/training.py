@@ -1,55 +1,48 @@
-"""A whole run from a recipe: what is built, in which order, and what is written down."""
+"""A whole run from a recipe: what is built, in which order, what is written down, and how it ends."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from dapo.backends.local import LocalBackend
-from dapo.data.prompts import DataReport, build_prompts
-from dapo.data.stream import PromptStream
 from dapo.errors import UserError
 from dapo.evaluation import evaluate
-from dapo.grading import Grader
-from dapo.jobs.messages import closing_words, figures, remarks
+from dapo.jobs.data import run_data
+from dapo.jobs.messages import closing_words, figures, interrupted_words, remarks
+from dapo.jobs.place import TRAINER_STATE, open_run
+from dapo.jobs.records import step_records
 from dapo.model import check_context, load_codec
 from dapo.recipe.config import Recipe, recipe_to_plain
-from dapo.recipe.resolve import reward_from, task_from
-from dapo.recipe.text import RecipeError
 from dapo.run.checkpoints import Checkpoints
 from dapo.run.console import Console
-from dapo.run.directory import RunDirectory, latest_run, new_run_path
-from dapo.run.metrics import MetricsLog
+from dapo.run.environment import differences, environment
+from dapo.run.interrupts import Interrupted, Interrupts
+from dapo.run.metrics import MetricsLog, evaluations
+from dapo.run.randomness import random_state, restore_random, seed_all
 from dapo.run.rollouts import RolloutLog
 from dapo.run.state import load_state, save_state
-from dapo.text import TextCodec
 from dapo.trainer import Step, Trainer
-from dapo.types import Prompt
 
-RUNS = Path("runs")
-_STATE = "trainer"
+State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 class Run:
     """A recipe at work: its data, backend and trainer, and the directory it is written down in."""
 
-    def __init__(self, recipe: Recipe, resume: bool = False) -> None:
-        """Load everything; with `resume`, continue from the run's latest checkpoint."""
+    def __init__(self, recipe: Recipe, resume: bool = False, force: bool = False) -> None:
+        """Load everything; with `resume`, continue from the run's latest checkpoint.
+
+        `force` accepts a recipe that differs from the run's own in more than may change.
+        """
         self.recipe = recipe
+        seed_all(recipe.seed)
         codec = load_codec(recipe.model)
         check_context(recipe.model, recipe.max_prompt_tokens + recipe.max_completion_tokens)
-        task = task_from(recipe.data.train, "data.train")
-        eval_task = task if recipe.data.eval is None else task_from(recipe.data.eval, "data.eval")
-        self.prompts, self.report = train_prompts(recipe, task, codec)
-        self.eval_prompts = eval_prompts(recipe, eval_task, codec)
-        reward = task.reward if recipe.reward is None else reward_from(recipe.reward)
-        self.grader = Grader(reward)
-        self.eval_grader = Grader(reward if recipe.reward is not None else eval_task.reward)
-        self.directory = _open(recipe, resume)
-        self.checkpoints = Checkpoints(self.directory.checkpoints_path, recipe.checkpoint.keep)
-        self.console = Console(recipe.num_steps, f"{recipe.name} · {recipe.model.path}")
+        self.data = run_data(recipe, codec)
         self.backend = LocalBackend(
             recipe.model,
             codec=codec,
@@ -57,158 +50,221 @@ class Run:
             learner=recipe.learner,
             optimizer=recipe.optimizer,
             temperature=recipe.generation.temperature,
-            total_updates=recipe.total_updates,
             with_reference=recipe.algorithm.kl is not None,
         )
+        self.interrupts = Interrupts()
+        self.console = Console(recipe.num_steps, f"{recipe.name} · {recipe.model.path}")
         self.trainer = Trainer(
             backend=self.backend,
-            stream=PromptStream(self.prompts, seed=recipe.seed),
-            grader=self.grader,
+            stream=self.data.stream,
+            grader=self.data.grader,
             algorithm=recipe.algorithm,
+            max_completion_tokens=recipe.max_completion_tokens,
             sizes=recipe.sizes,
             sampling=recipe.sampling,
             params=recipe.training_params(),
+            budget=recipe.budget,
             on_phase=self.console.phase,
             on_group=self.console.sampling,
+            check=self.interrupts.check,
         )
-        self.summary: dict[str, Any] = {"seconds": 0.0}
+        self.seconds = 0.0
+        """Seconds at work before this process took over."""
+        self.began = time.monotonic()
+        self.pace: dict[str, float] = {}
+        """What the last step, evaluation and save took: kept in reserve before a limit in hours."""
+        self.directory, self.notes = open_run(recipe, resume, force)
+        try:
+            self._open(resume)
+        except BaseException:
+            self.directory.close()
+            raise
+
+    def _open(self, resume: bool) -> None:
+        """Go to where the run stands, and open what it writes to."""
+        recipe, directory = self.recipe, self.directory
+        kept = recipe.checkpoint
+        self.checkpoints = Checkpoints(directory.checkpoints_path, kept.keep, kept.keep_best)
         if resume:
             self._resume()
-        self.rollouts = RolloutLog(self.directory)
-        self.metrics = MetricsLog(
-            self.directory, recipe.run.trackers, resume_step=self.trainer.step if resume else None
-        )
+        self.rollouts = RolloutLog(directory)
+        step = self.trainer.step if resume else None
+        self.metrics = MetricsLog(directory, recipe.run.trackers, resume_step=step)
+        self.evaluations = evaluations(directory)
+        """The figures of every evaluation so far, by step."""
+        for step in sorted(self.evaluations):
+            self._mark_best(step)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds at work, over all restarts."""
+        return self.seconds + time.monotonic() - self.began
 
     def train(self) -> dict[str, Any]:
-        """Go on to the last step. Returns the summary, which also lies in summary.json.
+        """Go on until the budget is spent. Returns the summary, which also lies in summary.json.
+
+        On SIGTERM or Ctrl-C the run is saved as it was at the last boundary between two steps, and can
+        be resumed; the summary says so under `interrupted`.
 
         Raises:
             UserError: where the disk refuses to be written to; the checkpoints before are untouched.
         """
-        with self.console:
-            self.console.message(self.report.summary())
+        with self.console, self.interrupts, self.directory:
+            for line in [*self.data.reports, *self.notes]:
+                self.console.message(line)
             try:
                 self._steps()
+            except Interrupted:
+                return self._stop(str(self.interrupts.requested))
             except OSError as error:
                 problem = f"{self.directory.path} could not be written to: {error}"
                 raise UserError(self.checkpoints.explain(problem)) from error
-            self._finish()
-        return self.summary
+            return self._finish()
 
     def _steps(self) -> None:
-        recipe, trainer = self.recipe, self.trainer
-        if trainer.step == 0:
-            self.metrics.log(0, self._evaluate("accuracy_before"))
-        while trainer.step < recipe.num_steps:
+        trainer, ends = self.trainer, self._spent()
+        self.boundary = self._state()
+        while True:
+            self._evaluate_if_due(ends)
+            if ends:
+                return
             step = trainer.train_step()
-            self._show(step)
-            metrics = step.metrics | {"tokens/total": float(trainer.account.tokens["generated"])}
-            last = trainer.step == recipe.num_steps
-            if last or _due(recipe.eval.every, trainer.step):
-                metrics |= self._evaluate("accuracy_after")
-            self.rollouts.write(step.number, _records(step, recipe.group_size))
-            self.metrics.log(step.number, metrics)
-            if last or _due(recipe.checkpoint.every, trainer.step):
+            self.boundary = self._state()
+            self._write(step)
+            ends = self._spent() or step.sampled.ends_run
+            if ends or _due(self.recipe.checkpoint.every, trainer.step):
                 self._save()
+            self.interrupts.check()
 
-    def _show(self, step: Step) -> None:
-        self.summary["seconds"] += step.metrics["time/step"]
-        self.console.step(step.number, step.metrics)
+    def _spent(self) -> bool:
+        tokens = self.trainer.account.tokens["generated"]
+        return self.recipe.budget.spent(self.trainer.step, tokens, self.elapsed, sum(self.pace.values()))
+
+    def _write(self, step: Step) -> None:
+        self.pace["step"] = step.metrics["time/step"]
+        budget, tokens = self.recipe.budget, self.trainer.account.tokens["generated"]
+        metrics = step.metrics | {"tokens/total": float(tokens)}
+        self.rollouts.write(step.number, step_records(step, self.recipe.group_size))
+        self.metrics.log(step.number, metrics)
+        share = budget.progress(step.number, tokens)
+        self.console.step(step.number, step.metrics, share, budget.seconds_left(self.elapsed))
         for line in remarks(step):
             self.console.warn(line)
 
-    def _evaluate(self, milestone: str) -> dict[str, float]:
-        """Measure the policy; `milestone` is the key of the summary its accuracy goes under."""
-        if not self.eval_prompts:
-            return {}
+    def _evaluate_if_due(self, last: bool) -> None:
+        """Measure the policy of this boundary, where that is due and was not done before a restart."""
+        step = self.trainer.step
+        due = last or step == 0 or _due(self.recipe.eval.every, step)
+        grader, prompts = self.data.eval_grader, self.data.eval_prompts
+        if not due or grader is None or not prompts or step in self.evaluations:
+            return
         self.console.phase("evaluate")
-        params = self.recipe.eval.sampling(self.recipe.generation.stop)
-        result = evaluate(self.backend, self.eval_prompts, self.eval_grader, params)
-        self.rollouts.write_evaluation(self.trainer.step, result.records())
-        self.console.message(f"evaluation after step {self.trainer.step}: {figures(result)}")
-        self.summary[milestone] = result.accuracy
-        return {f"eval/{name}": value for name, value in result.metrics.items()}
+        started = time.monotonic()
+        result = evaluate(
+            self.backend,
+            prompts,
+            grader,
+            self.recipe.eval.sampling(self.recipe.generation.stop),
+            check=self.interrupts.check,
+        )
+        self.rollouts.write_evaluation(step, result.records())
+        metrics = {f"eval/{name}": value for name, value in result.metrics.items()}
+        self.metrics.log(step, metrics)
+        self.evaluations[step] = metrics
+        self._mark_best(step)
+        self.console.message(f"evaluation after step {step}: {figures(result)}")
+        self.pace["evaluation"] = time.monotonic() - started
 
-    def _finish(self) -> None:
-        account = self.trainer.account
-        self.summary |= {
-            "steps": self.trainer.step,
-            "tokens": account.tokens["generated"],
-            "groups": account.groups,
-            "run": str(self.directory.path),
-        }
-        self.metrics.close()
-        self.directory.write_summary(self.summary)
-        self.console.finish(closing_words(self.summary, self.recipe, self.checkpoints.latest()))
-        self.backend.close()
+    def _state(self) -> State:
+        """All that a restart needs besides the backend's own state, at a boundary between two steps."""
+        tensors, trainer = self.trainer.state()
+        parts = {"trainer": tensors, "random": random_state()}
+        return (
+            {f"{part}/{name}": value for part, own in parts.items() for name, value in own.items()},
+            {"trainer": trainer},
+        )
 
     def _save(self) -> None:
+        """Write the last boundary down, if no checkpoint holds it yet."""
+        tensors, values = self.boundary
+        step = values["trainer"]["step"]
+        if self.checkpoints.holds(step):
+            return
         self.console.phase("save")
+        started = time.monotonic()
+        values = values | {
+            "recipe": recipe_to_plain(self.recipe),
+            "seconds": self.elapsed,
+            "environment": environment(self.backend.device),
+        }
 
         def write(directory: Path) -> None:
             self.backend.save(directory)
-            values = {"trainer": self.trainer.state(), "summary": self.summary}
-            save_state(directory / _STATE, {"torch_rng": torch.get_rng_state()}, values)
+            save_state(directory / TRAINER_STATE, tensors, values)
 
-        self.checkpoints.save(self.trainer.step, write)
+        size = self.checkpoints.size_of(self.checkpoints.save(step, write))
+        self.pace["save"] = time.monotonic() - started
+        self.console.message(f"checkpoint of step {step} written, {size / 2**20:,.1f} MiB")
+        self._mark_best(step)
 
     def _resume(self) -> None:
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
-            raise RecipeError(
-                f"{self.directory.path} holds no checkpoint to resume from (checkpoint.every sets how often "
-                "one is written); start again with another run.dir"
-            )
+            self.notes.append("there is no checkpoint yet: the run starts from its first step")
+            return
         self.backend.load(checkpoint)
-        tensors, values = load_state(checkpoint / _STATE)
-        torch.set_rng_state(tensors["torch_rng"])
-        self.trainer.load_state(values["trainer"])
-        self.summary = values["summary"]
+        tensors, values = load_state(checkpoint / TRAINER_STATE)
+        restore_random(_part("random/", tensors))
+        self.trainer.load_state(_part("trainer/", tensors), values["trainer"])
+        self.seconds = values["seconds"]
+        for line in differences(values["environment"], environment(self.backend.device)):
+            self.notes.append(f"the bits of this run may differ from an undisturbed one: {line}")
+
+    def _accuracy(self, step: int) -> float | None:
+        """avg@k after a step. None without an evaluation, or where it was made with another k."""
+        return self.evaluations.get(step, {}).get(f"eval/avg@{self.recipe.eval.completions}")
+
+    def _mark_best(self, step: int) -> None:
+        """Keep the checkpoint of the best evaluation, whichever of the two came first."""
+        accuracy = self._accuracy(step)
+        if accuracy is not None:
+            self.checkpoints.mark_best(step, accuracy)
+
+    def _summary(self) -> dict[str, Any]:
+        account, steps = self.trainer.account, sorted(self.evaluations)
+        ends = {"accuracy_before": steps[:1], "accuracy_after": steps[-1:]}
+        return {
+            **{name: self._accuracy(step) for name, found in ends.items() for step in found},
+            "seconds": self.elapsed,
+            "steps": self.trainer.step,
+            "tokens": account.tokens["generated"],
+            "account": account.state(),
+            "run": str(self.directory.path),
+        }
+
+    def _stop(self, signal: str) -> dict[str, Any]:
+        """Save the last boundary and leave, so that the run can be resumed."""
+        self.trainer.close()
+        self._save()
+        self.metrics.close()
+        step = self.boundary[1]["trainer"]["step"]
+        self.console.finish(interrupted_words(signal, step, self.directory.path))
+        self.backend.close()
+        return self._summary() | {"interrupted": signal, "steps": step}
+
+    def _finish(self) -> dict[str, Any]:
+        self.trainer.close()
+        self.metrics.close()
+        summary = self._summary()
+        self.directory.write_summary(summary)
+        self.directory.write_prompts(self.trainer.known_prompts())
+        self.console.finish(closing_words(summary, self.recipe, self.checkpoints.latest()))
+        self.backend.close()
+        return summary
 
 
-def train_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> tuple[list[Prompt], DataReport]:
-    """The prompts to train on, and what became of the rows."""
-    return build_prompts(
-        task.train(), codec, recipe.max_prompt_tokens, recipe.max_completion_tokens, recipe.data.limit
-    )
-
-
-def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
-    """The prompts to evaluate on: the held-out examples, or all of a task named for this purpose.
-
-    None where the training task holds nothing out.
-    """
-    examples = task.eval() or ([] if recipe.data.eval is None else task.train())
-    if not examples:
-        return []
-    tokens = recipe.eval.max_completion_tokens or recipe.max_completion_tokens
-    prompts, _ = build_prompts(examples, codec, recipe.max_prompt_tokens, tokens, recipe.eval.limit)
-    return prompts
-
-
-def _records(step: Step, group_size: int) -> list[dict[str, Any]]:
-    """Every completion of a step, kept or dropped."""
-    advantages = [sample.advantage for sample in step.samples]
-    records = []
-    for index, group in enumerate(step.sampled.trained):
-        own = advantages[index * group_size : (index + 1) * group_size]
-        records += RolloutLog.record(group, step=step.number, verdict="signal", kept=True, advantages=own)
-    for group, verdict in step.sampled.rejected:
-        records += RolloutLog.record(group, step=step.number, verdict=verdict, kept=False, advantages=None)
-    return records
-
-
-def _open(recipe: Recipe, resume: bool) -> RunDirectory:
-    given = recipe.run.dir
-    if not resume:
-        path = Path(given) if given else new_run_path(RUNS, recipe.name)
-        return RunDirectory.create(path, recipe_to_plain(recipe))
-    found = Path(given) if given else latest_run(RUNS, recipe.name)
-    if found is None:
-        raise RecipeError(
-            f"there is no run of {recipe.name!r} under {RUNS}/ to resume; name it with run.dir=..."
-        )
-    return RunDirectory.open(found)
+def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _due(every: int, step: int) -> bool:

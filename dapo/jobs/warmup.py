@@ -58,7 +58,6 @@ def warm_up_model(
         model,
         pad_id=codec.pad_id,
         temperature=1.0,
-        total_updates=recipe.num_updates,
         context=lambda: autocast(recipe.model.precision, model.device),
         optimizer=recipe.optimizer,
         settings=recipe.learner,

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import InstanceOf, SkipValidation
 
 from dapo.algorithms import Algorithm
+from dapo.budget import Budget
+from dapo.data.mixing import MixSettings
+from dapo.data.prompts import Overlong
+from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
 from dapo.grading import AdaptedReward
@@ -20,7 +24,7 @@ from dapo.recipe.resolve import algorithm_from, reward_from, task_from
 from dapo.recipe.settings import build, check_keys, to_plain
 from dapo.recipe.text import RecipeError, read_recipe
 from dapo.run.checkpoints import CheckpointSettings
-from dapo.sampling import SamplingSettings
+from dapo.sampling.settings import SamplingSettings
 from dapo.trainer import StepSizes
 from dapo.types import SamplingParams
 
@@ -28,19 +32,56 @@ Spec = str | dict[str, Any]
 
 
 @dataclass(frozen=True)
+class SourceSettings:
+    """One of several sources of training prompts."""
+
+    task: Spec
+    """As `data.train`. Its own reward grades its completions, unless the recipe names one for all."""
+    name: str
+    weight: float = 1.0
+    """Share of the turns, relative to the weights of the other sources."""
+    max_prompt_tokens: int | None = None
+    """Left out, the recipe's; it may be smaller here."""
+    max_completion_tokens: int | None = None
+    """Left out, the recipe's; it may be smaller here. Soft overlong punishment shrinks with it."""
+    overlong: Overlong | None = None
+    """Left out, as `data.overlong`."""
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError("weight must be greater than 0; leave the source out to switch it off")
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """Which prompts are trained on, and which are evaluated on."""
 
-    train: Spec
+    train: Spec | None = None
     """A task's name, a data file, a hub name, or `{task: ..., settings}`."""
+    sources: tuple[SourceSettings, ...] = ()
+    """In the place of `train`: several sources that take turns."""
+    mixing: MixSettings = field(default_factory=MixSettings)
+    """How they do; left out, by their weights."""
     eval: Spec | None = None
     """Left out: the held-out examples of the training task, where it has any."""
+    overlong: Overlong = "drop"
+    """What becomes of prompts longer than max_prompt_tokens: dropped and counted, cut on the `left`, on the
+    `right` or in the `middle`, or an `error`. Templates and images stay whole."""
     limit: int | None = None
-    """Train on the first so many prompts only, for a trial."""
+    """Train on the first so many prompts only, of each source, for a trial."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit must be at least 1")
+        if (self.train is None) == (not self.sources):
+            raise ValueError("give either train, for one source, or sources")
+        if self.sources:
+            check_names([source.name for source in self.sources])
+        elif self.mixing != MixSettings():
+            raise ValueError("mixing needs several sources: it says how they take turns")
+        if self.sources:
+            self.mixing.check({source.name: source.weight for source in self.sources})
 
 
 @dataclass(frozen=True)
@@ -51,7 +92,9 @@ class GenerationSettings:
     temperature: float = 1.0
     stop: tuple[str, ...] = ()
     slots: int = 256
-    """Sequences in flight at most. Never changes what is drawn."""
+    """Sequences in flight at most. Fixed for the whole run: what is admitted when depends on it."""
+    prefill_tokens: int = 16384
+    """Tokens of new sequences read in one forward pass, padding included."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
@@ -74,9 +117,14 @@ class Recipe:
     name: str
     model: ModelSettings
     data: DataSettings
-    num_steps: int
     prompts_per_step: int
     max_completion_tokens: int
+    num_steps: int | None = None
+    """The run ends after so many steps,"""
+    max_tokens: int | None = None
+    """or when so many tokens were sampled for training,"""
+    max_hours: float | None = None
+    """or before so many hours at work are over, restarts included: whichever comes first."""
     group_size: int = 16
     updates_per_step: int = 1
     max_prompt_tokens: int = 2048
@@ -104,13 +152,20 @@ class Recipe:
         return StepSizes(self.prompts_per_step, self.group_size, self.updates_per_step)
 
     @property
-    def total_updates(self) -> int:
-        """Optimizer updates of the whole run, where every step finds its full number of groups."""
-        return self.num_steps * self.updates_per_step
+    def budget(self) -> Budget:
+        return Budget(self.num_steps, self.max_tokens, self.max_hours)
+
+    @property
+    def total_updates(self) -> int | None:
+        """Optimizer updates of the whole run, where every step finds its full number of groups.
+
+        None for a run that is not limited in steps.
+        """
+        return None if self.num_steps is None else self.num_steps * self.updates_per_step
 
     @property
     def sampler(self) -> SamplerSettings:
-        return SamplerSettings(slots=self.generation.slots)
+        return SamplerSettings(self.generation.slots, self.generation.prefill_tokens)
 
     @property
     def sampling_policy(self) -> str:
@@ -147,7 +202,10 @@ def load_recipe(
     values["algorithm"] = algorithm_from(values.get("algorithm", "dapo"))
     recipe = build(Recipe, values, "")
     recipe = replace(recipe, algorithm=recipe.algorithm.resolved(recipe.max_completion_tokens))
-    task_from(recipe.data.train, "data.train")
+    if recipe.data.train is not None:
+        task_from(recipe.data.train, "data.train")
+    for place, part in enumerate(recipe.data.sources):
+        task_from(part.task, f"data.sources.{place}.task")
     if recipe.data.eval is not None:
         task_from(recipe.data.eval, "data.eval")
     if recipe.reward is not None:
@@ -178,25 +236,36 @@ def _reward_to_plain(reward: Any) -> Any:
 
 
 def _check_sizes(recipe: Recipe) -> None:
-    if recipe.num_steps < 1:
-        raise ValueError("num_steps must be at least 1")
-    _ = recipe.sizes  # its own checks
+    _ = recipe.sizes, recipe.budget  # their own checks
     if recipe.generation.slots < recipe.group_size:
         raise ValueError(
             f"generation.slots ({recipe.generation.slots}) must hold at least one group of "
             f"group_size ({recipe.group_size}) completions"
         )
-    warmup = recipe.optimizer.schedule.warmup_updates
-    if warmup > recipe.total_updates:
+    schedule, total = recipe.optimizer.schedule, recipe.total_updates
+    if total is not None and schedule.warmup_updates > total:
         raise ValueError(
-            f"optimizer.schedule.warmup_updates ({warmup}) exceeds the {recipe.total_updates} updates of the "
-            "run (num_steps x updates_per_step): the learning rate would never be reached"
+            f"optimizer.schedule.warmup_updates ({schedule.warmup_updates}) exceeds the {total} updates of "
+            "the run (num_steps x updates_per_step): the learning rate would never be reached"
+        )
+    if schedule.kind != "constant" and not recipe.budget.measurable:
+        raise ValueError(
+            f"optimizer.schedule.kind: {schedule.kind} falls with the progress of the run, which max_hours "
+            "alone does not measure (two runs would differ with the speed of the machine); set num_steps or "
+            "max_tokens too, or choose constant"
         )
 
 
 def _check_lengths(recipe: Recipe) -> None:
     if recipe.max_prompt_tokens < 1 or recipe.max_completion_tokens < 1:
         raise ValueError("max_prompt_tokens and max_completion_tokens must be at least 1")
+    for place, source in enumerate(recipe.data.sources):
+        for name in ("max_prompt_tokens", "max_completion_tokens"):
+            own, most = getattr(source, name), getattr(recipe, name)
+            if own is not None and not 1 <= own <= most:
+                raise ValueError(
+                    f"data.sources.{place}.{name} ({own}) must lie between 1 and the recipe's {name} ({most})"
+                )
     soft = recipe.algorithm.soft_overlong
     if soft is None or soft.max_tokens is None or soft.cache_tokens is None:
         return
@@ -210,8 +279,10 @@ def _check_lengths(recipe: Recipe) -> None:
 
 
 def _check_generation(recipe: Recipe) -> None:
-    if recipe.sampling_policy == "refill" and recipe.sampling.max_rounds == 0 and recipe.data.limit == 1:
+    sampling = recipe.sampling
+    endless = sampling.max_rounds == 0 or sampling.on_shortage == "keep_sampling"
+    if recipe.sampling_policy == "refill" and endless and recipe.data.limit == 1:
         raise ValueError(
-            "sampling.max_rounds: 0 with data.limit: 1 would sample one prompt for ever once it carries "
-            "no signal; give max_rounds a limit"
+            "sampling without a limit (max_rounds: 0, or on_shortage: keep_sampling) with data.limit: 1 "
+            "would sample one prompt for ever once it carries no signal; give max_rounds a limit"
         )

@@ -18,27 +18,49 @@ def _arithmetic(recipe: Recipe) -> list[str]:
     sizes, algorithm = recipe.sizes, recipe.algorithm
     samples = sizes.prompts_per_step * sizes.group_size
     longest = samples * recipe.max_completion_tokens
-    refill = recipe.sampling_policy == "refill"
-    rounds = recipe.sampling.max_rounds
     return [
         f"A step trains on {sizes.prompts_per_step:,} prompts x {sizes.group_size} completions = {samples:,} "
         f"samples, in {sizes.updates_per_step} update(s) of {sizes.mini_batch:,} samples.",
-        f"The run is {recipe.num_steps:,} steps = {recipe.total_updates:,} optimizer updates; warm-up lasts "
-        f"{recipe.optimizer.schedule.warmup_updates} of them.",
+        _length(recipe),
         f"A step writes at most {longest:,} tokens: completions end at {recipe.max_completion_tokens:,}, "
         f"prompts longer than {recipe.max_prompt_tokens:,} are dropped.",
-        (
-            "Groups that are all right or all wrong are replaced by new ones"
-            + (
-                f", up to {rounds} x {sizes.prompts_per_step:,} groups a step."
-                if rounds
-                else ", without a limit."
-            )
-            if refill
-            else "Every group is trained on, also those without a signal."
-        ),
+        *_selection(recipe),
         f"Algorithm {algorithm.name}: {algorithm.paper}.",
     ]
+
+
+def _length(recipe: Recipe) -> str:
+    limits = {
+        "steps": recipe.num_steps,
+        "tokens": recipe.max_tokens,
+        "hours": recipe.max_hours,
+    }
+    given = [f"{limit:,} {unit}" for unit, limit in limits.items() if limit is not None]
+    updates = f" = {recipe.total_updates:,} optimizer updates" if recipe.total_updates is not None else ""
+    text = f"The run ends after {given[0]}{updates}"
+    if given[1:]:
+        text += f", or {' or '.join(given[1:])} if that comes first"
+    return f"{text}; the learning rate warms up over {recipe.optimizer.schedule.warmup_updates} updates."
+
+
+def _selection(recipe: Recipe) -> list[str]:
+    """Which groups are trained, and how old they may be."""
+    sampling, wanted = recipe.sampling, recipe.prompts_per_step
+    limit = (
+        f"up to {sampling.max_rounds * wanted:,} groups a step" if sampling.max_rounds else "without a limit"
+    )
+    policies = {
+        "refill": f"Groups that are all right or all wrong are replaced by new ones, {limit}.",
+        "complete": "Groups that are all right or all wrong are dropped, and the others repeated to fill the "
+        "last mini-batch.",
+        "off": "Every group is trained on, also those without a signal.",
+    }
+    ahead = (
+        f"The sampler runs ahead of the learner by at most {sampling.max_staleness} step(s)."
+        if sampling.max_staleness
+        else "Nothing is sampled before the step that trains on it."
+    )
+    return [policies[recipe.sampling_policy], ahead]
 
 
 def _remarks(recipe: Recipe) -> list[str]:
@@ -52,6 +74,11 @@ def _remarks(recipe: Recipe) -> list[str]:
         lines.append(
             "soft_overlong and overlong_filter are both on: truncated completions are punished in the "
             "baseline, but leave the loss themselves"
+        )
+    if recipe.sampling.filter_on == "reward":
+        lines.append(
+            "filter_on: reward reads the shaped reward: lengths alone make an all-wrong group look mixed, "
+            "and training on such groups has collapsed runs; the default reads the score"
         )
     if algorithm.kl is not None:
         lines.append("a KL penalty keeps a second copy of the model in memory")

@@ -67,6 +67,10 @@ def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
         inner = _dataclass_in(known[key])
         if inner is not None and isinstance(value, Mapping):
             check_keys(inner, value, path)
+        elif inner is not None and isinstance(value, list):
+            for place, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    check_keys(inner, item, f"{path}.{place}")
 
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> str:
@@ -104,8 +108,9 @@ def _hinted_fields(cls: type) -> tuple[tuple[Any, Any], ...]:
 
 
 def _dataclass_in(hint: Any) -> type | None:
-    """The dataclass that a field of this type holds, also where it may be None."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    """The dataclass that a field of this type holds, also where it may be None or there are several."""
+    several = isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple
+    options = typing.get_args(hint) if several else (hint,)
     return next((option for option in options if isinstance(option, type) and is_dataclass(option)), None)
 
 

@@ -39,7 +39,7 @@ class Console:
     silences it; nothing is raised.
 
     Args:
-        total_steps: optimizer-step target of the run.
+        total_steps: how many steps the run has; None where it is limited in tokens or hours only.
         title: heading, such as the names of the run and of the model.
         stream: where to write; standard output if None.
     """
@@ -47,7 +47,7 @@ class Console:
     _KEPT_ROWS = 8
     _KEPT_DURATIONS = 10
 
-    def __init__(self, total_steps: int, title: str, stream: TextIO | None = None) -> None:
+    def __init__(self, total_steps: int | None, title: str, stream: TextIO | None = None) -> None:
         target = stream if stream is not None else sys.stdout
         self._progress = Progress(title, total_steps, step_ended=time.monotonic())
         self._view = _view_for(target, lambda: self._progress)
@@ -72,8 +72,13 @@ class Console:
         """What the run is doing, in a word. Shown on a terminal only."""
         self._progress = replace(self._progress, phase=name, phase_began=time.monotonic())
 
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step has ended. Metrics that are missing show as a dash."""
+    def step(
+        self, step: int, metrics: Mapping[str, float], share: float, seconds_limit: float | None = None
+    ) -> None:
+        """A step has ended. Metrics that are missing show as a dash.
+
+        `share` of the budget in steps or tokens is spent; `seconds_limit` is left of one in hours.
+        """
         before, moment = self._progress, time.monotonic()
         cells = tuple(
             column.layout.format(metrics[column.metric]) if column.metric in metrics else "-"
@@ -84,6 +89,8 @@ class Console:
         self._progress = replace(
             before,
             step=step,
+            share=share,
+            seconds_limit=seconds_limit,
             rows=(*before.rows, (step, cells))[-self._KEPT_ROWS :],
             accuracies=(*before.accuracies, accuracy) if math.isfinite(accuracy) else before.accuracies,
             durations=(*before.durations, duration)[-self._KEPT_DURATIONS :],
@@ -119,11 +126,10 @@ class PlainView:
         return
 
     def step(self, progress: Progress) -> None:
-        step, cells = progress.rows[-1]
-        width = len(str(progress.total_steps))
+        _, cells = progress.rows[-1]
         figures = [f"{column.title} {cell}" for column, cell in zip(COLUMNS, cells, strict=True)]
         left = clock(progress.seconds_left(progress.step_ended))
-        self._print("  ".join([f"step {step:>{width}}/{progress.total_steps}", *figures, f"left {left}"]))
+        self._print("  ".join([f"step {progress.place}", *figures, f"left {left}"]))
 
     def message(self, text: str) -> None:
         self._print(text)

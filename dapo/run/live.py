@@ -84,12 +84,12 @@ class LiveView:
         grid.add_column(style="dim", width=8)
         grid.add_column(width=max(10, self._width - 50))
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        total, left = progress.total_steps, progress.seconds_left(moment)
+        left = progress.seconds_left(moment)
         grid.add_row(
             "steps",
-            ProgressBar(total=max(1, total), completed=progress.step, complete_style="cyan"),
+            ProgressBar(total=1.0, completed=progress.share, complete_style="cyan"),
             Text.assemble(
-                (f"{progress.step}/{total}", "bold"), f"   {clock(left)} left" if left is not None else ""
+                (progress.place.strip(), "bold"), f"   {clock(left)} left" if left is not None else ""
             ),
         )
         if progress.wanted:

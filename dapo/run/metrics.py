@@ -14,7 +14,7 @@ from dapo.run.trackers import Tracker, find_tracker
 
 
 class MetricsLog:
-    """Appends one JSON object per step to metrics.jsonl and hands the same figures to the trackers.
+    """Writes the figures of steps and evaluations to metrics.jsonl, a JSON object each, and to the trackers.
 
     Args:
         directory: the run.
@@ -83,6 +83,19 @@ def _warn_of(tracker: str, error: Exception) -> None:
         RuntimeWarning,
         stacklevel=3,
     )
+
+
+def evaluations(directory: RunDirectory) -> dict[int, dict[str, float]]:
+    """The figures of every evaluation in metrics.jsonl, by the step it was made after."""
+    if not directory.metrics_path.exists():
+        return {}
+    lines = directory.metrics_path.read_text(encoding="utf-8").splitlines()
+    found: dict[int, dict[str, float]] = {}
+    for record in map(json.loads, lines):
+        figures = {name: value for name, value in record.items() if name.startswith("eval/")}
+        if figures:
+            found[record["step"]] = figures
+    return found
 
 
 def _cut_metrics(directory: RunDirectory, last_step: int) -> None:

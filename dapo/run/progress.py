@@ -20,11 +20,11 @@ COLUMNS = (
     Column("reward", "reward/mean", "{:.3f}"),
     Column("tokens", "completion/mean_tokens", "{:,.1f}"),
     Column("entropy", "policy/entropy", "{:.3f}"),
-    Column("kept", "sampling/kept_share", "{:.0%}"),
+    Column("signal", "sampling/signal_share", "{:.0%}"),
     Column("tokens/s", "perf/tokens_per_second", "{:,.0f}"),
     Column("seconds", "time/step", "{:.1f}"),
 )
-"""`tokens` is the mean length of a completion; `kept` the share of groups that carried a signal."""
+"""`tokens` is the mean length of a completion; `signal` the share of groups that carried one."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,13 @@ class Progress:
     """All a view draws. Replaced as a whole, never changed: the view may read it from its own thread."""
 
     title: str
-    total_steps: int
+    total_steps: int | None
+    """None for a run that is limited in tokens or hours only."""
     step: int = 0
+    share: float = 0.0
+    """Of the budget in steps or tokens, what is spent."""
+    seconds_limit: float | None = None
+    """What was left of a budget in hours when the last step ended."""
     rows: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """The last steps: number and the texts of `COLUMNS`."""
     accuracies: tuple[float, ...] = ()
@@ -50,10 +55,20 @@ class Progress:
 
     def seconds_left(self, moment: float) -> float | None:
         """Estimate from the last steps, running down between them; None before the first one."""
-        if not self.durations:
+        estimates = [] if self.seconds_limit is None else [self.seconds_limit]
+        if self.durations and self.share > 0:
+            mean = sum(self.durations) / len(self.durations)
+            estimates.append(mean * self.step * (1 - self.share) / self.share)
+        if not estimates:
             return None
-        mean = sum(self.durations) / len(self.durations)
-        return max(0.0, (self.total_steps - self.step) * mean - (moment - self.step_ended))
+        return max(0.0, min(estimates) - (moment - self.step_ended))
+
+    @property
+    def place(self) -> str:
+        """`12/100`, or `12` where the number of steps is open."""
+        if self.total_steps is None:
+            return str(self.step)
+        return f"{self.step:>{len(str(self.total_steps))}}/{self.total_steps}"
 
 
 def clock(seconds: float | None) -> str:

@@ -36,16 +36,12 @@ class RolloutLog:
         group: GradedGroup,
         *,
         step: int,
-        verdict: str,
-        kept: bool,
         advantages: Sequence[float] | None,
     ) -> list[dict[str, Any]]:
         """The completions of a group as records for `write`.
 
         Args:
             step: the step the group was decided in.
-            verdict: why the group was kept or dropped, in a word.
-            kept: whether it was trained.
             advantages: one per completion, or None for a group that got none.
         """
         example = group.prompt.example
@@ -55,8 +51,8 @@ class RolloutLog:
             "visit": group.prompt.visit,
             "prompt": [_readable(message) for message in example.messages],
             "answer": example.answer,
-            "kept": kept,
-            "verdict": verdict,
+            "kept": group.kept,
+            "verdict": group.verdict,
         }
         given = advantages if advantages is not None else [None] * len(group.rollouts)
         return [
@@ -66,6 +62,7 @@ class RolloutLog:
                 "completion": rollout.completion.text,
                 "finish_reason": rollout.completion.finish_reason,
                 "tokens": len(rollout.completion),
+                "policy_versions": sorted(set(rollout.completion.policy_versions)),
                 "extracted": rollout.score.answer,
                 "score": rollout.score.score,
                 "reward": rollout.reward,

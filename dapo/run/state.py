@@ -51,9 +51,22 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises StateError for a missing or damaged file, or one of another format number.
     """
+    values = load_values(path)
+    try:
+        return load_file(path / _TENSORS), values
+    except FileNotFoundError as error:
+        raise StateError(f"{path} holds no trainer state: {_TENSORS} is missing") from error
+    except SafetensorError as error:
+        raise StateError(
+            f"{path / _TENSORS} is damaged ({error}); resume from an older checkpoint"
+        ) from error
+
+
+def load_values(path: Path) -> dict[str, Any]:
+    """The values alone. Raises StateError as `load_state` does."""
     try:
         content = json.loads((path / _VALUES).read_text(encoding="utf-8"))
-        number, values = content["format"], content["values"]
+        number, values = content["format"], dict(content["values"])
     except FileNotFoundError as error:
         raise StateError(f"{path} holds no trainer state: {_VALUES} is missing") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -65,14 +78,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} has state format {number!r}, this version of dapo reads {FORMAT}; "
             "resume with the version that wrote it, or start a new run from its model"
         )
-    try:
-        return load_file(path / _TENSORS), values
-    except FileNotFoundError as error:
-        raise StateError(f"{path} holds no trainer state: {_TENSORS} is missing") from error
-    except SafetensorError as error:
-        raise StateError(
-            f"{path / _TENSORS} is damaged ({error}); resume from an older checkpoint"
-        ) from error
+    return values
 
 
 def _alone(tensor: Tensor) -> Tensor:

@@ -64,9 +64,13 @@ def test_dapo_math_and_aime_go_through_the_whole_loop(
     summary = dapo.train(recipe)
     output = capsys.readouterr().out
     assert "from 17,917 rows: 996 repeated (15 prompts with several answers, the first kept)" in output
-    assert "none of 4 groups carries a signal (4 all wrong, 0 all right): nothing to train on" in output
+    assert (
+        "4 groups were generated, the limit of sampling.max_rounds, for 2 that carry a signal; "
+        "4 were all wrong, 0 all right: nothing to train on"
+    ) in output
     assert summary["accuracy_after"] == 0
-    assert summary["groups"]["all_wrong"] == 8
+    groups = summary["account"]["groups"]
+    assert groups["all_wrong"] == groups["generated"] == 8
     first = json.loads((tmp_path / "run/rollouts/step_000001.jsonl").read_text().splitlines()[0])
     assert first["prompt"][0]["content"].startswith("Solve the following math problem step by step.")
     evaluated = (tmp_path / "run/rollouts/eval_000002.jsonl").read_text().splitlines()
@@ -90,7 +94,7 @@ def test_real_problems_are_trained_on_where_a_reward_differs(small_qwen2: Path, 
     summary = dapo.train(recipe)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["optim/updates"] for line in lines if "optim/updates" in line] == [1, 1]
-    assert summary["groups"]["trained"] == 4
+    assert summary["account"]["groups"]["trained"] == 4
 
 
 def has_a_letter_e_early(completion: Completion, example: Example) -> bool:

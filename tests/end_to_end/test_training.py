@@ -22,10 +22,17 @@ from dapo.types import Completion, Example
 
 Recipe = dict[str, Any]
 
+CARRIES = {"sampling.max_staleness": 1}
+
 
 def starts_with_digit(completion: Completion, example: Example) -> bool:
     """A verdict that a random model gets right now and then, and that can be learned in a few steps."""
     return completion.text[:1].isdigit()
+
+
+def right_from_the_third_policy_on(completion: Completion, example: Example) -> bool:
+    """All wrong at first; then most groups carry a signal, and far more than were expected."""
+    return completion.policy_versions[0] >= 2 and starts_with_digit(completion, example)
 
 
 def never(completion: Completion, example: Example) -> bool:
@@ -60,6 +67,19 @@ def metrics_of(run: str | Path) -> list[dict[str, Any]]:
     ]
 
 
+def steps_of(run: str | Path) -> list[dict[str, Any]]:
+    """The lines of steps; evaluations have lines of their own."""
+    return [line for line in metrics_of(run) if "tokens/total" in line]
+
+
+def records_of(run: str | Path, step: int) -> list[dict[str, Any]]:
+    lines = (Path(run) / f"rollouts/step_{step:06d}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+FATES = ("trained", "all_right", "all_wrong", "carried_out", "aborted")
+
+
 def test_a_model_learns(recipe: Recipe) -> None:
     summary = dapo.train(recipe, num_steps=40)
     assert summary["accuracy_before"] < 0.6
@@ -74,14 +94,18 @@ def test_the_run_directory_can_be_read_without_the_package(recipe: Recipe) -> No
     run = Path(summary["run"])
     assert json.loads((run / "summary.json").read_text()) == summary
     assert {"accuracy_before", "accuracy_after", "seconds", "steps", "tokens"} <= summary.keys()
-    metrics = metrics_of(run)
-    assert [line["step"] for line in metrics] == list(range(7))
+    metrics, steps = metrics_of(run), steps_of(run)
+    assert [line["step"] for line in metrics] == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert metrics[0] == {"step": 0, **{key: metrics[0][key] for key in metrics[0] if "eval/" in key}}
     assert metrics[-1]["eval/avg@4"] == summary["accuracy_after"]
-    assert metrics[-1]["tokens/total"] == summary["tokens"]
-    completions = [json.loads(line) for line in (run / "rollouts/step_000003.jsonl").read_text().splitlines()]
-    assert len(completions) == 4 * metrics[3]["sampling/generated"]
-    assert sum(record["tokens"] for record in completions) == metrics[3]["sampling/generated_tokens"]
-    assert sum(record["kept"] for record in completions) == 4 * metrics[3]["sampling/trained"]
+    assert steps[-1]["tokens/total"] == summary["tokens"]
+    for step, line in enumerate(steps, start=1):
+        records = records_of(run, step)
+        decided = ("trained", "all_right", "all_wrong")
+        assert len(records) == 4 * sum(line[f"sampling/{fate}"] for fate in decided)
+        assert sum(r["tokens"] for r in records) == sum(line[f"sampling/{fate}_tokens"] for fate in decided)
+        assert sum(record["kept"] for record in records) == 4 * line["sampling/trained"]
+        assert all(record["kept"] == (record["advantage"] is not None) for record in records)
     checkpoint = run / "checkpoints/step_000006"
     assert AutoModelForCausalLM.from_pretrained(checkpoint).config.vocab_size == len(
         AutoTokenizer.from_pretrained(checkpoint)
@@ -90,28 +114,86 @@ def test_the_run_directory_can_be_read_without_the_package(recipe: Recipe) -> No
 
 
 def test_the_account_balances_over_the_run(recipe: Recipe) -> None:
-    run = Run(load_recipe(recipe))
+    run = Run(load_recipe(recipe, CARRIES))
     run.train()
-    for counts in (run.trainer.account.groups, run.trainer.account.tokens):
-        assert counts["generated"] == counts["trained"] + counts["all_right"] + counts["all_wrong"]
-    assert run.trainer.account.groups["trained"] == 6 * 8
-    assert run.trainer.account.groups["all_wrong"] > 0
+    account, lines = run.trainer.account, steps_of(run.directory.path)
+    for counts, unit in ((account.groups, ""), (account.tokens, "_tokens")):
+        assert counts["generated"] == sum(counts[fate] for fate in FATES)
+        assert counts["generated"] == sum(line[f"sampling/generated{unit}"] for line in lines)
+        assert counts["carried_out"] == lines[-1][f"sampling/carried_out{unit}"]
+        carried = [line[f"sampling/carried_out{unit}"] for line in lines[:-1]]
+        assert [line[f"sampling/carried_in{unit}"] for line in lines] == [0, *carried]
+    assert account.groups["trained"] == 6 * 8
+    assert account.groups["all_wrong"] > 0
+    assert account.groups["carried_out"] > 0
+
+
+def test_no_group_is_lost_or_trained_twice_between_steps(recipe: Recipe) -> None:
+    run = Run(load_recipe(recipe, CARRIES))
+    run.train()
+    decided = [
+        (record["id"], record["visit"], record["index"])
+        for step in range(1, 7)
+        for record in records_of(run.directory.path, step)
+    ]
+    waiting = [
+        (entry.prompt.example.id, entry.prompt.visit, index)
+        for entry in run.trainer.sampler.entries
+        for index in range(4)
+    ]
+    assert len(decided) + len(waiting) == 4 * run.trainer.account.groups["generated"]
+    assert len({*decided, *waiting}) == len(decided) + len(waiting)
+
+
+def test_as_delivered_every_token_is_of_the_policy_that_is_updated(recipe: Recipe) -> None:
+    summary = dapo.train(recipe)
+    for step, line in enumerate(steps_of(summary["run"]), start=1):
+        assert (line["staleness/max"], line["sampling/carried_out"]) == (0, 0)
+        assert all(record["policy_versions"] == [step - 1] for record in records_of(summary["run"], step))
+
+
+def test_a_step_filled_by_what_was_carried_shows_figures_of_training_only(recipe: Recipe) -> None:
+    summary = dapo.train({**recipe, "reward": right_from_the_third_policy_on}, **CARRIES)
+    lines = steps_of(summary["run"])
+    filled = [line for line in lines if line["sampling/trained"] and not line["sampling/generated_tokens"]]
+    assert filled
+    for line in lines:
+        assert ("score/mean" in line) == ("sampling/signal_share" in line) == (line not in filled)
+    assert all(line["score/trained_mean"] > 0 for line in filled)
+
+
+@pytest.mark.parametrize("reward", [starts_with_digit, right_from_the_third_policy_on])
+def test_what_was_carried_is_trained_no_later_than_the_staleness_allows(
+    recipe: Recipe, reward: Callable[[Completion, Example], bool]
+) -> None:
+    summary = dapo.train({**recipe, "reward": reward}, **CARRIES)
+    lines = steps_of(summary["run"])
+    ages = [
+        step - 1 - min(record["policy_versions"])
+        for step in range(1, 7)
+        for record in records_of(summary["run"], step)
+        if record["kept"]
+    ]
+    assert max(ages) == max(line["staleness/max"] for line in lines if "staleness/max" in line) == 1
+    assert (max(line["sampling/trained"] for line in lines) > 8) == (reward is not starts_with_digit)
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(recipe: Recipe, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        dapo.train(recipe, seed=seed, num_steps=3, **{"run.dir": str(tmp_path / name)})
+        dapo.train(recipe, seed=seed, num_steps=3, **CARRIES, **{"run.dir": str(tmp_path / name)})
     assert metrics_of(tmp_path / "a") == metrics_of(tmp_path / "b")
     assert metrics_of(tmp_path / "a") != metrics_of(tmp_path / "c")
 
 
+@pytest.mark.parametrize("carries", [{}, CARRIES])
 def test_resume_continues_to_the_same_numbers(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carries: dict[str, int]
 ) -> None:
-    settings = {"checkpoint.every": 2, "optimizer.schedule": {"kind": "linear", "warmup_updates": 3}}
+    schedule = {"kind": "linear", "warmup_updates": 3}
+    settings = {**carries, "checkpoint.every": 2, "optimizer.schedule": schedule}
     dapo.train(recipe, **settings, **{"run.dir": str(tmp_path / "whole")})
     interrupted = load_recipe(recipe, {**settings, "run.dir": str(tmp_path / "cut")})
-    monkeypatch.setattr("dapo.jobs.training.Run._show", _die_at(5))
+    monkeypatch.setattr("dapo.jobs.training.Run._write", _die_at(5))
     with pytest.raises(KeyboardInterrupt):
         Run(interrupted).train()
     monkeypatch.undo()
@@ -127,14 +209,14 @@ def test_resume_continues_to_the_same_numbers(
 
 
 def _die_at(step: int) -> Callable[[Run, Any], None]:
-    original = Run._show
+    original = Run._write
 
-    def show(run: Run, done: Any) -> None:
+    def write(run: Run, done: Any) -> None:
         original(run, done)
         if done.number == step:
             raise KeyboardInterrupt
 
-    return show
+    return write
 
 
 def test_data_without_a_signal_does_not_crash_the_run(
@@ -142,14 +224,50 @@ def test_data_without_a_signal_does_not_crash_the_run(
 ) -> None:
     summary = dapo.train({**recipe, "reward": never}, num_steps=2, **{"sampling.max_rounds": 3})
     assert summary["accuracy_after"] == 0
-    assert summary["groups"] == {"generated": 48, "trained": 0, "all_right": 0, "all_wrong": 48}
-    assert "none of 24 groups carries a signal (24 all wrong, 0 all right)" in capsys.readouterr().out
-    assert [line.get("optim/skipped") for line in metrics_of(summary["run"])] == [None, 1.0, 1.0]
+    groups = summary["account"]["groups"]
+    assert {name: count for name, count in groups.items() if count} == {"generated": 48, "all_wrong": 48}
+    assert (
+        "24 groups were generated, the limit of sampling.max_rounds, for 8 that carry a signal; "
+        "24 were all wrong, 0 all right: nothing to train on"
+    ) in capsys.readouterr().out
+    assert [line["optim/skipped"] for line in steps_of(summary["run"])] == [1.0, 1.0]
 
 
 def test_without_dynamic_sampling_every_group_is_trained(recipe: Recipe) -> None:
     summary = dapo.train(recipe, num_steps=2, **{"sampling.policy": "off"})
-    assert summary["groups"]["generated"] == summary["groups"]["trained"] == 16
+    groups = summary["account"]["groups"]
+    assert groups["trained"] == 16
+    assert groups["all_right"] == groups["all_wrong"] == 0
+    assert groups["generated"] == groups["trained"] + groups["carried_out"]
+    records = [record for step in (1, 2) for record in records_of(summary["run"], step)]
+    assert all(record["kept"] for record in records)
+    assert {record["verdict"] for record in records} >= {"signal", "all_wrong"}
+
+
+def test_complete_repeats_groups_to_whole_mini_batches_and_calls_it_no_shortage(
+    recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = dapo.train(recipe, **{"sampling.policy": "complete"})
+    lines = steps_of(summary["run"])
+    assert any(line["sampling/copies"] for line in lines)
+    for line in lines:
+        assert line["sampling/trained"] + line["sampling/copies"] == 4 * line["optim/updates"]
+        assert line["sampling/trained"] + line["sampling/all_wrong"] + line["sampling/all_right"] == 8
+    assert "sampling.max_rounds" not in capsys.readouterr().out
+
+
+def test_resume_of_a_run_without_a_checkpoint_starts_from_its_first_step(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dapo.train(recipe, num_steps=2, **{"run.dir": str(tmp_path / "whole")})
+    interrupted = load_recipe(recipe, {"num_steps": 2, "run.dir": str(tmp_path / "cut")})
+    monkeypatch.setattr("dapo.jobs.training.Run._write", _die_at(1))
+    with pytest.raises(KeyboardInterrupt):
+        Run(interrupted).train()
+    monkeypatch.undo()
+    Run(interrupted, resume=True).train()
+    assert "there is no checkpoint yet: the run starts from its first step" in capsys.readouterr().out
+    assert metrics_of(tmp_path / "cut") == metrics_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +285,7 @@ def test_without_dynamic_sampling_every_group_is_trained(recipe: Recipe) -> None
 )
 def test_every_algorithm_trains(recipe: Recipe, algorithm: Any) -> None:
     summary = dapo.train({**recipe, "algorithm": algorithm}, num_steps=2)
-    assert all(line["optim/updates"] == 2 for line in metrics_of(summary["run"])[1:])
+    assert [line["optim/updates"] for line in steps_of(summary["run"])] == [2, 2]
 
 
 def test_evaluation_alone_gives_the_number_of_the_training(recipe: Recipe) -> None:
@@ -183,10 +301,29 @@ def test_evaluation_alone_gives_the_number_of_the_training(recipe: Recipe) -> No
 
 
 def test_bfloat16_trains_with_the_importance_correction_on(recipe: Recipe) -> None:
-    summary = dapo.train(recipe, num_steps=2, **{"model.precision": "bfloat16"})
-    line = metrics_of(summary["run"])[-1]
-    assert line["optim/updates"] == 2
-    assert line["mismatch/kl"] != 0
+    run = Run(load_recipe(recipe, {"num_steps": 2, "model.precision": "bfloat16"}))
+    first = run.trainer.train_step()
+    assert first.metrics["staleness/max"] == 0
+    assert first.metrics["mismatch/kl"] != 0
+    weights = torch.cat([sample.weights for sample in first.samples])
+    ratios = torch.cat([(sample.old_logprobs - sample.sampler_logprobs).exp() for sample in first.samples])
+    assert (weights != 1).any()
+    assert torch.allclose(weights, ratios.clamp(max=2.0))
+    run.train()
+    assert [line["optim/updates"] for line in steps_of(run.directory.path)] == [2]
+
+
+def test_in_float32_the_tokens_of_the_steps_own_policy_need_no_correction(recipe: Recipe) -> None:
+    run = Run(load_recipe(recipe, CARRIES))
+    first = run.trainer.train_step()
+    assert all(torch.equal(sample.weights, torch.ones_like(sample.weights)) for sample in first.samples)
+    later = run.trainer.train_step().samples
+    stale = torch.cat([sample.policy_versions < 1 for sample in later])
+    weights = torch.cat([sample.weights for sample in later])
+    assert torch.allclose(weights[~stale], torch.ones_like(weights[~stale]), atol=1e-4)
+    assert (weights[stale] - 1).abs().mean() > 0.01
+    run.trainer.close()
+    run.directory.close()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ def make_learner(model_path: Path, settings: LearnerSettings) -> Learner:
         load_model(model),
         pad_id=load_codec(model).pad_id,
         temperature=1.0,
-        total_updates=10,
         context=nullcontext,
         optimizer=OptimizerSettings(lr=1e-2, schedule=Schedule()),
         settings=settings,
@@ -60,7 +59,7 @@ def annotated_samples(learner: Learner, algorithm: Algorithm) -> list[Sample]:
         sample.old_logprobs = sample.old_logprobs + 0.3 * torch.randn(
             len(sample.completion_ids), generator=generator
         )
-    rows.set_weights(samples, algorithm, exact_sampler=False)
+    rows.set_weights(samples, algorithm, exact_version=None)
     return samples
 
 

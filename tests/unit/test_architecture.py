@@ -19,7 +19,18 @@ PACKAGE = Path(__file__).parents[2] / "dapo"
 
 FLOORS: list[set[str]] = [
     {"types", "errors", "core"},
-    {"algorithms", "rewards", "tasks", "text", "data", "run", "batches", "reward_calls"},
+    {
+        "algorithms",
+        "rewards",
+        "tasks",
+        "text",
+        "data",
+        "run",
+        "batches",
+        "reward_calls",
+        "budget",
+        "generation",
+    },
     {"engine", "learner", "model", "scratch", "grading", "sampling", "samples"},
     {"backends", "cluster", "step_metrics"},
     {"trainer", "evaluation", "sft"},
@@ -30,6 +41,7 @@ FLOORS: list[set[str]] = [
 """Files and folders of the package, lowest first. Imports point to lower floors, or stay inside a folder."""
 
 SAME_FLOOR = {
+    ("core", "types"): "a verdict is a word of the project",
     ("tasks", "rewards"): "a task names the reward that grades it",
     ("tasks", "data"): "a task reads its rows from files and hubs",
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",

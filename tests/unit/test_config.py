@@ -47,7 +47,13 @@ WRONG = {
     ),
     "group of one": ({"group_size": 1}, "group_size must be at least 2"),
     "uneven mini-batches": ({"updates_per_step": 3}, "must be a multiple of updates_per_step (3)"),
-    "no steps": ({"num_steps": 0}, "num_steps must be at least 1"),
+    "no steps": ({"num_steps": 0}, "num_steps must be greater than 0, not 0"),
+    "no end": ({"num_steps": None}, "a run needs an end: set num_steps, max_tokens or max_hours"),
+    "a rate that falls by the clock": (
+        {"num_steps": None, "max_hours": 1, "optimizer.schedule.kind": "linear"},
+        "falls with the progress of the run, which max_hours alone does not measure",
+    ),
+    "no data": ({"data": {}}, "give either train, for one source, or sources"),
     "text for a number": ({"num_steps": "many"}, "num_steps: Input should be a valid integer"),
     "learning rate of zero": ({"optimizer.lr": 0}, "lr must be positive"),
     "warm-up longer than the run": (
@@ -90,12 +96,22 @@ def test_a_wrong_recipe_is_refused_with_its_reason(case: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "key", ["name", "model", "data", "num_steps", "prompts_per_step", "max_completion_tokens"]
-)
+@pytest.mark.parametrize("key", ["name", "model", "data", "prompts_per_step", "max_completion_tokens"])
 def test_what_has_no_default_must_be_given(key: str) -> None:
     with pytest.raises(RecipeError, match=f"{key}: this key has no default and must be given"):
         load_recipe({name: value for name, value in BASE.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_tokens": 5000}, "The run ends after 5,000 tokens;"),
+        ({"max_hours": 1.5}, "The run ends after 1.5 hours;"),
+        ({"num_steps": 10, "max_hours": 2}, "10 steps = 10 optimizer updates, or 2.0 hours if that comes"),
+    ],
+)
+def test_a_run_ends_after_steps_tokens_or_hours(limits: dict[str, Any], words: str) -> None:
+    assert words in describe(load_recipe(BASE, {"num_steps": None, **limits}))
 
 
 def test_the_model_is_not_looked_at_while_reading() -> None:
@@ -190,4 +206,7 @@ def test_the_description_does_the_arithmetic_in_words() -> None:
     text = describe(load_recipe(BASE, {"updates_per_step": 2}))
     assert "8 prompts x 4 completions = 32 samples, in 2 update(s) of 16 samples" in text
     assert "10 steps = 20 optimizer updates" in text
-    assert "replaced by new ones, up to 10 x 8 groups a step" in text
+    assert "replaced by new ones, up to 80 groups a step" in text
+    assert "Nothing is sampled before the step that trains on it" in text
+    ahead = describe(load_recipe(BASE, {"sampling.max_staleness": 2}))
+    assert "runs ahead of the learner by at most 2 step(s)" in ahead

@@ -120,6 +120,20 @@ def test_a_token_that_closes_only_a_part_of_an_answer_does_not_end_it() -> None:
     assert codec.eos_ids == {2}
 
 
+def test_special_tokens_written_in_a_text_are_found() -> None:
+    codec = TextCodec(make_tokenizer("<eos>", "<image>", "<image>2", eos_token="<eos>"), "plain")
+    assert codec.split_special("a <image> b<eos>") == ["a ", "<image>", " b", "<eos>", ""]
+    assert codec.split_special("<image>2") == ["", "<image>2", ""]
+    assert codec.split_special("no <img>") == ["no <img>"]
+
+
+def test_tokens_that_were_added_but_are_not_special_are_plain_text() -> None:
+    tokenizer = make_tokenizer("<eos>", eos_token="<eos>")
+    tokenizer.add_tokens(["<think>"])
+    assert TextCodec(tokenizer, "plain").split_special("a<think>b") == ["a<think>b"]
+    assert TextCodec(make_tokenizer(), "plain", [7]).split_special("<eos>") == ["<eos>"]
+
+
 def test_padding() -> None:
     assert (
         TextCodec(make_tokenizer("<pad>", "<eos>", pad_token="<pad>", eos_token="<eos>"), "plain").pad_id == 0

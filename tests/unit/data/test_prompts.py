@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from dapo.data.dedupe import Conflict, deduplicate, prompt_key, with_unique_ids
-from dapo.data.prompts import build_prompts
+from dapo.data.prompts import Overlong, build_prompts
 from dapo.data.split import split_examples
 from dapo.errors import UserError
 from dapo.text import TextCodec
@@ -53,6 +53,54 @@ def test_overlong_prompts_are_dropped_whole_and_counted(codec: TextCodec) -> Non
 def test_overlong_prompts_are_counted_one_by_one_even_if_their_ids_repeat(codec: TextCodec) -> None:
     _, report = build_prompts([ask("a"), ask("abcd", id="x"), ask("abcde", id="x")], codec, 3, 20)
     assert (report.overlong, report.unread) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("overlong", "cut"), [("left", ["cde", "hij"]), ("right", ["abc", "fgh"]), ("middle", ["ade", "fij"])]
+)
+def test_overlong_prompts_are_cut_on_request_and_counted(
+    codec: TextCodec, overlong: Overlong, cut: list[str]
+) -> None:
+    given = [ask("abcde"), ask("xy"), ask("fghij")]
+    prompts, report = build_prompts(given, codec, 3, 20, overlong=overlong)
+    assert texts([prompt.example for prompt in prompts]) == [cut[0], "xy", cut[1]]
+    assert [prompt.token_ids for prompt in prompts] == [codec.encode(p.example.messages) for p in prompts]
+    assert [prompt.example.id for prompt in prompts] == ["id of abcde", "id of xy", "id of fghij"]
+    assert (report.kept, report.overlong, report.truncated, report.unread) == (3, 0, 2, 0)
+    assert report.truncated_ids == ("id of abcde", "id of fghij")
+    assert report.summary() == (
+        "3 prompts, 2 of them cut to 3 tokens, from 3 rows: 0 repeated, 0 longer than 3 tokens; "
+        "the prompts kept hold 2 to 3 tokens, 3 on average"
+    )
+    assert texts(given) == ["abcde", "xy", "fghij"]
+
+
+def test_prompts_that_cannot_be_cut_to_fit_are_dropped_and_counted(codec: TextCodec) -> None:
+    instructed = Example("instructed", [{"role": "system", "content": "abcd"}, *ask("ab").messages], "1")
+    prompts, report = build_prompts([instructed, ask("abcde")], codec, 3, 20, overlong="left")
+    assert texts([prompt.example for prompt in prompts]) == ["cde"]
+    assert (report.overlong_ids, report.truncated_ids) == (("instructed",), ("id of abcde",))
+    with pytest.raises(UserError, match=r"all 1 prompts are .*=3, even with their text cut away: they hold"):
+        build_prompts([instructed], codec, 3, 20, overlong="left")
+
+
+def test_overlong_prompts_are_an_error_on_request(codec: TextCodec) -> None:
+    given = [ask("abcd"), ask("a"), ask("abcde"), ask("abcdefg"), ask("abcdef"), ask("b"), ask("abcdefghi")]
+    with pytest.raises(UserError) as caught:
+        build_prompts(given, codec, 3, 20, overlong="error")
+    assert str(caught.value) == (
+        "5 prompts are longer than max_prompt_tokens=3; their ids and tokens are 'id of abcd' (4), "
+        "'id of abcde' (5), 'id of abcdefg' (7) and 2 more; set max_prompt_tokens to 9, or overlong to drop, "
+        "left, right or middle"
+    )
+    assert build_prompts(given[1:2], codec, 3, 20, overlong="error")[1].kept == 1
+    with pytest.raises(UserError, match=r"tokens are 'id of abcd' \(4\); set max_prompt_tokens to 4, or"):
+        build_prompts(given[:1], codec, 3, 20, overlong="error")
+
+
+def test_what_to_do_with_overlong_prompts_is_one_of_five_things(codec: TextCodec) -> None:
+    with pytest.raises(ValueError, match=r"overlong must be one of drop, left, .*, not center"):
+        build_prompts([ask("a")], codec, 3, 20, overlong="center")  # type: ignore[arg-type]
 
 
 def test_nothing_left_is_an_error_with_the_lengths_and_the_fix(codec: TextCodec) -> None:
@@ -126,6 +174,11 @@ def test_ids_stay_where_they_are_unique() -> None:
     assert [example.id for example in with_unique_ids([ask("a"), ask("b"), ask("a")])] == [
         *("id of a", "id of b", "id of a#2")
     ]
+
+
+def test_ids_given_to_copies_are_not_those_of_others() -> None:
+    given = [ask("a", id=name) for name in ("x", "x#2", "x", "x", "x#2")]
+    assert [example.id for example in with_unique_ids(given)] == ["x", "x#2", "x#3", "x#4", "x#2#2"]
 
 
 def test_a_split_takes_the_share_it_says_and_keeps_copies_together() -> None:

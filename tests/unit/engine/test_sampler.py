@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from dapo.data.prompts import build_prompts
 from dapo.engine.sampler import Sampler, SamplerSettings
@@ -118,7 +119,9 @@ def test_stop_strings_end_a_completion_across_tokens(sampler: Sampler, prompts: 
         assert stop not in completion.text[: -len(stop)]
 
 
-def test_prompts_are_pulled_only_when_there_is_room(sampler: Sampler, prompts: list[Prompt]) -> None:
+def test_prompts_are_pulled_only_when_there_is_room_for_a_group(
+    sampler: Sampler, prompts: list[Prompt]
+) -> None:
     pulled: list[str] = []
 
     def stream() -> Iterator[Prompt]:
@@ -127,16 +130,95 @@ def test_prompts_are_pulled_only_when_there_is_room(sampler: Sampler, prompts: l
             yield prompt
 
     small = Sampler(sampler.model, sampler.codec, SamplerSettings(slots=8), nullcontext)
-    groups = small.generate(stream(), SamplingParams(completions_per_prompt=4))
-    next(groups)
+    generation = small.generate(stream(), SamplingParams(completions_per_prompt=4))
+    generation.step()
     assert len(pulled) == 2
-    groups.close()
-    assert len(pulled) == 2
+    ended = [group for _ in range(3 * 24) for group in generation.step()]
+    assert len(pulled) > 2 + len(ended) - 2 >= 2
+
+
+def test_a_sequence_that_ends_makes_room_before_the_others_end(
+    sampler: Sampler, prompts: list[Prompt]
+) -> None:
+    short, long = replace(prompts[0], max_completion_tokens=2), prompts[1]
+    small = Sampler(sampler.model, sampler.codec, SamplerSettings(slots=8), nullcontext)
+    work = iter([long, short, short, short])
+    generation = small.generate(work, SamplingParams(completions_per_prompt=4))
+    order = [group.prompt for group in generation]
+    assert order == [short, short, short, long]
+    assert generation.tick <= 24
 
 
 def test_none_pauses_admission_and_ends_sampling_when_nothing_is_in_flight(
     sampler: Sampler, prompts: list[Prompt]
 ) -> None:
-    answers: Iterator[Prompt | None] = iter([prompts[0], None, prompts[1], None, None, prompts[2]])
-    groups = list(sampler.generate(answers, SamplingParams(completions_per_prompt=2)))
-    assert [group.prompt for group in groups] == [prompts[0], prompts[1]]
+    answers: Iterator[Prompt | None] = iter([prompts[0], None, prompts[1], None])
+    generation = sampler.generate(answers, SamplingParams(completions_per_prompt=2))
+    assert {group.prompt.example.id for group in generation} == {p.example.id for p in prompts[:2]}
+    nothing: Iterator[Prompt | None] = iter([None, prompts[0]])
+    assert list(sampler.generate(nothing, SamplingParams())) == []
+
+
+def test_the_clock_counts_ticks_and_tokens(sampler: Sampler, prompts: list[Prompt]) -> None:
+    generation = sampler.generate(iter(prompts), SamplingParams(completions_per_prompt=4))
+    groups = list(generation)
+    assert generation.drawn == sum(group.tokens for group in groups)
+    assert generation.tick == max(len(c) for group in groups for c in group.completions)
+
+
+@pytest.mark.parametrize("ticks", [1, 5, 11])
+def test_what_is_handed_back_goes_on_as_if_undisturbed(
+    sampler: Sampler, prompts: list[Prompt], ticks: int
+) -> None:
+    params = SamplingParams(completions_per_prompt=4, seed=3)
+    expected = tokens_of(list(sampler.generate(iter(prompts), params)))
+    first = sampler.generate(iter(prompts[:6]), params, policy_version=1)
+    ended = [group for _ in range(ticks) for group in first.step()]
+    in_flight = first.stop()
+    assert [g.prompt for g in in_flight] == [p for p in prompts[:6] if p not in [g.prompt for g in ended]]
+    assert first.step() == []
+    assert first.in_flight == 0
+    second = sampler.generate(iter([*in_flight, *prompts[6:]]), params, policy_version=2)
+    groups = [*ended, *second]
+    assert tokens_of(groups) == expected
+    for group in in_flight:
+        for completion in group.completions:
+            early = min(ticks, len(completion))
+            assert completion.policy_versions == [1] * early + [2] * (len(completion) - early)
+            assert len(completion.sampler_logprobs) == len(completion.trainable) == len(completion)
+
+
+def test_new_sequences_are_read_in_chunks_that_change_no_draw(
+    sampler: Sampler, prompts: list[Prompt]
+) -> None:
+    params = SamplingParams(completions_per_prompt=2)
+    expected = tokens_of(list(sampler.generate(iter(prompts), params)))
+    for tokens in (1, 25):
+        settings = SamplerSettings(slots=64, prefill_tokens=tokens)
+        small = Sampler(sampler.model, sampler.codec, settings, nullcontext)
+        assert tokens_of(list(small.generate(iter(prompts), params))) == expected
+
+
+def test_sliding_windows_see_what_they_should(sampler: Sampler, prompts: list[Prompt]) -> None:
+    """Sequences of different age side by side, over a window that is shorter than they are."""
+    config = MistralConfig(
+        vocab_size=len(sampler.codec.tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=7,
+        pad_token_id=sampler.codec.pad_id,
+    )
+    torch.manual_seed(0)
+    model = MistralForCausalLM(config).eval()
+    small = Sampler(model, sampler.codec, SamplerSettings(slots=12), nullcontext)
+    limited = [replace(prompt, max_completion_tokens=5 + 3 * index) for index, prompt in enumerate(prompts)]
+    for group in small.generate(iter(limited), SamplingParams(completions_per_prompt=4)):
+        for completion in group.completions:
+            ids = torch.tensor([[*group.prompt.token_ids, *completion.token_ids]])
+            with torch.no_grad():
+                logits = model(ids).logits[0, len(group.prompt.token_ids) - 1 : -1]
+            expected = logits.log_softmax(-1).gather(-1, ids[0, len(group.prompt.token_ids) :, None])
+            assert completion.sampler_logprobs == pytest.approx(expected[:, 0].tolist(), abs=1e-5)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -22,7 +23,7 @@ METRICS = {
     "reward/mean": 0.5,
     "completion/mean_tokens": 43.14,
     "policy/entropy": 0.2126,
-    "sampling/kept_share": 0.375,
+    "sampling/signal_share": 0.375,
     "perf/tokens_per_second": 12345.6,
     "time/step": 2.0,
 }
@@ -74,7 +75,7 @@ def a_run(stream: TextIO, pause: float = 0.0) -> None:
         console.sampling(20, 32, 41)
         time.sleep(pause)
         for step in (11, 12):
-            console.step(step, {**METRICS, "score/mean": 0.8 + step / 1000})
+            console.step(step, {**METRICS, "score/mean": 0.8 + step / 1000}, share=step / 60)
         console.warn("2 completions could not be graded")
         console.finish(["accuracy 0.612 before, 0.981 after", "next: dapo eval runs/x"])
 
@@ -84,9 +85,9 @@ def test_a_pipe_gets_a_line_per_step() -> None:
     a_run(stream)
     assert stream.getvalue().splitlines() == [
         "run directory: runs/x [1]",
-        "step 11/60  accuracy 0.811  reward 0.500  tokens 43.1  entropy 0.213  kept 38%  "
+        "step 11/60  accuracy 0.811  reward 0.500  tokens 43.1  entropy 0.213  signal 38%  "
         "tokens/s 12,346  seconds 2.0  left 1:38",
-        "step 12/60  accuracy 0.812  reward 0.500  tokens 43.1  entropy 0.213  kept 38%  "
+        "step 12/60  accuracy 0.812  reward 0.500  tokens 43.1  entropy 0.213  signal 38%  "
         "tokens/s 12,346  seconds 2.0  left 1:36",
         "warning: 2 completions could not be graded",
         "accuracy 0.612 before, 0.981 after",
@@ -97,9 +98,10 @@ def test_a_pipe_gets_a_line_per_step() -> None:
 def test_a_missing_figure_is_a_dash() -> None:
     stream = io.StringIO()
     with Console(3, "x", stream) as console:
-        console.step(1, {"score/mean": float("nan")})
+        console.step(1, {"score/mean": float("nan")}, share=1 / 3)
     assert re.fullmatch(
-        r"step 1/3  accuracy nan  reward -  tokens -  entropy -  kept -  tokens/s -  seconds -  left 0:00\n",
+        r"step 1/3  accuracy nan  reward -  tokens -  entropy -  "
+        r"signal -  tokens/s -  seconds -  left 0:00\n",
         stream.getvalue(),
     )
 
@@ -111,7 +113,7 @@ def test_a_terminal_gets_the_live_view(terminal: Terminal) -> None:
     assert "quickstart · tiny" in text
     assert "kept 20/32 groups, generated 41" in text
     assert "sampling" in text
-    for title in ("step", "accuracy", "reward", "tokens", "entropy", "kept", "tokens/s", "seconds"):
+    for title in ("step", "accuracy", "reward", "tokens", "entropy", "signal", "tokens/s", "seconds"):
         assert title in text
     last = text[text.rindex("quickstart · tiny") :]
     assert "12/60" in last
@@ -127,17 +129,35 @@ def test_a_terminal_gets_the_live_view(terminal: Terminal) -> None:
 
 def test_a_step_without_an_accuracy_is_drawn(terminal: Terminal) -> None:
     with Console(3, "x", terminal.stream) as console:
-        console.step(1, METRICS)
-        console.step(2, {**METRICS, "score/mean": float("nan")})
+        console.step(1, METRICS, share=1 / 3)
+        console.step(2, {**METRICS, "score/mean": float("nan")}, share=2 / 3)
     assert "nan" in terminal.raw()
 
 
 def test_the_time_left_runs_down_between_steps() -> None:
-    progress = Progress("x", total_steps=10, step=4, durations=(1.0, 3.0), step_ended=100.0)
-    assert progress.seconds_left(100.0) == 12.0
-    assert progress.seconds_left(105.0) == 7.0
+    progress = Progress("x", total_steps=10, step=4, share=0.4, durations=(1.0, 3.0), step_ended=100.0)
+    assert progress.seconds_left(100.0) == pytest.approx(12.0)
+    assert progress.seconds_left(105.0) == pytest.approx(7.0)
     assert progress.seconds_left(200.0) == 0.0
     assert Progress("x", total_steps=10).seconds_left(0.0) is None
+
+
+def test_the_time_left_follows_the_limit_that_ends_the_run_first() -> None:
+    by_tokens = Progress("x", total_steps=None, step=4, share=0.5, durations=(2.0,), step_ended=100.0)
+    assert by_tokens.seconds_left(100.0) == pytest.approx(8.0)
+    assert replace(by_tokens, seconds_limit=5.0).seconds_left(101.0) == pytest.approx(4.0)
+    assert replace(by_tokens, seconds_limit=50.0).seconds_left(100.0) == pytest.approx(8.0)
+    by_hours = Progress("x", total_steps=None, step=4, durations=(2.0,), seconds_limit=30.0, step_ended=100.0)
+    assert by_hours.seconds_left(110.0) == pytest.approx(20.0)
+
+
+def test_a_run_of_an_open_number_of_steps_shows_the_step_alone() -> None:
+    stream = io.StringIO()
+    with Console(None, "x", stream) as console:
+        console.step(12, METRICS, share=0.5, seconds_limit=10.0)
+    line = stream.getvalue()
+    assert line.startswith("step 12  accuracy ")
+    assert line.endswith("left 0:10\n")
 
 
 def test_the_live_view_is_drawn_at_most_four_times_a_second(terminal: Terminal) -> None:
@@ -145,7 +165,7 @@ def test_the_live_view_is_drawn_at_most_four_times_a_second(terminal: Terminal) 
         began = time.monotonic()
         for step in range(1, 400):
             console.sampling(step % 32, 32, step)
-            console.step(step, METRICS)
+            console.step(step, METRICS, share=step / 1000)
             time.sleep(0.001)
         seconds = time.monotonic() - began
     frames = terminal.raw().count("busy run")
@@ -191,7 +211,7 @@ def test_a_terminal_that_goes_away_is_no_error(terminal: Terminal) -> None:
         terminal.hang_up()
         console.sampling(1, 2, 3)
         time.sleep(0.4)
-        console.step(1, METRICS)
+        console.step(1, METRICS, share=1 / 3)
         console.finish(["done"])
 
 
@@ -207,7 +227,7 @@ def test_a_stream_without_unicode_gets_question_marks() -> None:
 def test_plain_lines_load_no_rich() -> None:
     program = (
         "import sys; from dapo.run.console import Console\n"
-        "with Console(1, 'x') as console: console.step(1, {})\n"
+        "with Console(1, 'x') as console: console.step(1, {}, share=1.0)\n"
         "assert not any(name.split('.')[0] in ('rich', 'torch') for name in sys.modules), 'loaded'"
     )
     root = Path(__file__).parents[3]

@@ -8,29 +8,32 @@ import pytest
 
 from dapo.run.directory import RunDirectory
 from dapo.run.rollouts import RolloutLog
-from dapo.types import Completion, Example, GradedGroup, Prompt, Rollout, Score
+from dapo.types import Completion, Example, GradedGroup, Prompt, Rollout, Score, Verdict
 
 
-def completion(text: str, tokens: int, finish: Any = "eos") -> Completion:
+def completion(text: str, versions: list[int], finish: Any = "eos") -> Completion:
+    tokens = len(versions)
     return Completion(
         token_ids=[7] * tokens,
         sampler_logprobs=[-0.1] * tokens,
-        policy_versions=[0] * tokens,
+        policy_versions=versions,
         trainable=[True] * tokens,
         finish_reason=finish,
         text=text,
     )
 
 
-def group(content: Any = "What is 2 + 3?") -> GradedGroup:
+def group(
+    content: Any = "What is 2 + 3?", verdict: Verdict | None = "signal", kept: bool = True
+) -> GradedGroup:
     example = Example("sum-17", [{"role": "user", "content": content}], "5", {"level": 1})
-    right = Rollout(completion("Answer: 5", 4), Score(1.0, answer="5"), 1.0)
+    right = Rollout(completion("Answer: 5", [6, 6, 7, 7]), Score(1.0, answer="5"), 1.0)
     wrong = Rollout(
-        completion("2 + 3 = 3 +", 9, "length"),
+        completion("2 + 3 = 3 +", [7] * 9, "length"),
         Score(0.0, parts={"overlong": -0.5}, error="no answer found"),
         -1.5,
     )
-    return GradedGroup(Prompt(example, [1, 2], 16, visit=3), [right, wrong])
+    return GradedGroup(Prompt(example, [1, 2], 16, visit=3), [right, wrong], verdict, kept)
 
 
 @pytest.fixture
@@ -39,9 +42,7 @@ def log(tmp_path: Path) -> RolloutLog:
 
 
 def test_every_completion_is_a_line_that_tells_the_whole_story(log: RolloutLog) -> None:
-    path = log.write(
-        12, RolloutLog.record(group(), step=12, verdict="mixed", kept=True, advantages=[1.0, float("nan")])
-    )
+    path = log.write(12, RolloutLog.record(group(), step=12, advantages=[1.0, float("nan")]))
     assert path.name == "step_000012.jsonl"
     first, second = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert first == {
@@ -51,11 +52,12 @@ def test_every_completion_is_a_line_that_tells_the_whole_story(log: RolloutLog) 
         "prompt": [{"role": "user", "content": "What is 2 + 3?"}],
         "answer": "5",
         "kept": True,
-        "verdict": "mixed",
+        "verdict": "signal",
         "index": 0,
         "completion": "Answer: 5",
         "finish_reason": "eos",
         "tokens": 4,
+        "policy_versions": [6, 7],
         "extracted": "5",
         "score": 1.0,
         "reward": 1.0,
@@ -64,28 +66,26 @@ def test_every_completion_is_a_line_that_tells_the_whole_story(log: RolloutLog) 
         "advantage": 1.0,
     }
     assert second["index"] == 1
-    assert (second["finish_reason"], second["tokens"]) == ("length", 9)
+    assert (second["finish_reason"], second["tokens"], second["policy_versions"]) == ("length", 9, [7])
     assert (second["score"], second["reward"], second["parts"]) == (0.0, -1.5, {"overlong": -0.5})
     assert (second["error"], second["extracted"], second["advantage"]) == ("no answer found", None, None)
 
 
 def test_a_dropped_group_has_no_advantages(log: RolloutLog) -> None:
-    records = RolloutLog.record(group(), step=1, verdict="all wrong", kept=False, advantages=None)
+    records = RolloutLog.record(group(verdict="all_wrong", kept=False), step=1, advantages=None)
     assert [(record["kept"], record["verdict"], record["advantage"]) for record in records] == [
-        (False, "all wrong", None)
+        (False, "all_wrong", None)
     ] * 2
 
 
 def test_a_missing_advantage_is_an_error(log: RolloutLog) -> None:
     with pytest.raises(ValueError, match="zip"):
-        RolloutLog.record(group(), step=1, verdict="mixed", kept=True, advantages=[1.0])
+        RolloutLog.record(group(), step=1, advantages=[1.0])
 
 
 def test_of_an_image_only_its_place_is_written(log: RolloutLog) -> None:
     content = [{"type": "image", "image": b"\x89PNG"}, {"type": "text", "text": "How many cats?"}]
-    path = log.write(
-        1, RolloutLog.record(group(content), step=1, verdict="mixed", kept=False, advantages=None)
-    )
+    path = log.write(1, RolloutLog.record(group(content, kept=False), step=1, advantages=None))
     line = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
     assert line["prompt"][0]["content"] == [{"type": "image"}, {"type": "text", "text": "How many cats?"}]
 

@@ -1,0 +1,95 @@
+"""The prompts of a run and what grades them, from what its recipe says about data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dapo.data.prompts import SourcePlan, build_prompts, build_sources
+from dapo.data.stream import PromptStream
+from dapo.grading import Grader, SourceGrader
+from dapo.recipe.config import Recipe, SourceSettings
+from dapo.recipe.resolve import reward_from, task_from
+from dapo.text import TextCodec
+from dapo.types import Prompt
+
+
+@dataclass
+class RunData:
+    """What a run trains and is measured on."""
+
+    stream: PromptStream
+    grader: Grader | SourceGrader
+    eval_prompts: list[Prompt]
+    eval_grader: Grader | None
+    """None where nothing is held out."""
+    reports: list[str]
+    """What became of the rows, a line for each source."""
+
+
+def run_data(recipe: Recipe, codec: TextCodec) -> RunData:
+    """Read, tokenise and check everything."""
+    sources = _sources(recipe)
+    tasks = [task_from(source.task, "data.train") for source in sources]
+    plans = [_plan(recipe, source, task) for source, task in zip(sources, tasks, strict=True)]
+    built, reports = build_sources(plans, codec)
+    stream = PromptStream(built, seed=recipe.seed, mixing=recipe.data.mixing)
+    own = None if recipe.reward is None else reward_from(recipe.reward)
+    eval_task = _eval_task(recipe, tasks)
+    prompts = [] if eval_task is None else eval_prompts(recipe, eval_task, codec)
+    return RunData(
+        stream,
+        Grader(own) if own is not None else _grader(stream, sources, tasks),
+        prompts,
+        Grader(own or eval_task.reward) if eval_task is not None else None,
+        [report.summary() for report in reports],
+    )
+
+
+def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
+    """The prompts to evaluate on: the held-out examples, or all of a task named for this purpose.
+
+    None where the training task holds nothing out.
+    """
+    examples = task.eval() or ([] if recipe.data.eval is None else task.train())
+    if not examples:
+        return []
+    tokens = recipe.eval.max_completion_tokens or recipe.max_completion_tokens
+    prompts, _ = build_prompts(examples, codec, recipe.max_prompt_tokens, tokens, recipe.eval.limit)
+    return prompts
+
+
+def _sources(recipe: Recipe) -> Sequence[SourceSettings]:
+    if recipe.data.train is None:
+        return recipe.data.sources
+    return [SourceSettings(recipe.data.train, "")]
+
+
+def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
+    return SourcePlan(
+        examples=task.train(),
+        max_prompt_tokens=source.max_prompt_tokens or recipe.max_prompt_tokens,
+        max_completion_tokens=source.max_completion_tokens or recipe.max_completion_tokens,
+        name=source.name,
+        weight=source.weight,
+        overlong=source.overlong or recipe.data.overlong,
+        limit=source.limit or recipe.data.limit,
+    )
+
+
+def _grader(
+    stream: PromptStream, sources: Sequence[SourceSettings], tasks: Sequence[Any]
+) -> Grader | SourceGrader:
+    """Each source's completions are graded by its own task."""
+    graders = {source.name: Grader(task.reward) for source, task in zip(sources, tasks, strict=True)}
+    if len(graders) == 1:
+        return graders[sources[0].name]
+    return SourceGrader(graders, stream.source_of)
+
+
+def _eval_task(recipe: Recipe, tasks: Sequence[Any]) -> Any:
+    """The task to evaluate on. Of several sources none is taken for the measure: data.eval names it."""
+    if recipe.data.eval is not None:
+        return task_from(recipe.data.eval, "data.eval")
+    return tasks[0] if len(tasks) == 1 else None
