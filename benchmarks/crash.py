@@ -205,10 +205,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    parser.add_argument("--quick", action="store_true", help="4 kills, 6 steps; writes no results")
+    parser.add_argument("--quick", action="store_true", help="4 kills, 12 steps; writes no results")
     given = parser.parse_args()
     if given.quick:
-        given.kills, given.steps = 4, 6
+        given.kills, given.steps = 4, 12
     source = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / name for name in ("calm", "killed")]
