@@ -23,7 +23,7 @@ def cut_messages(
     The texts of all messages but system messages count as one text, which loses its beginning (`left`), its
     end (`right`) or its centre (`middle`, so that instructions at both ends stay); with one character more
     the prompt would be too long. What the chat template adds stays, and so do parts of a message that are
-    no text (images), and special tokens written in a text (their placeholders).
+    no text (images), and special tokens written in a text, as those that stand for images.
 
     Text is taken away by characters, and tokens are counted in the rendered prompt: a text cut between two
     of its tokens need not be encoded as the tokens that were left.

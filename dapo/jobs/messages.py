@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from dapo.evaluation import Evaluation
 from dapo.recipe.config import Recipe
+from dapo.run.directory import resume_command
 from dapo.trainer import Step
 
 
@@ -46,8 +46,10 @@ def _task_of(recipe: Recipe) -> str:
 
 def interrupted_words(signal: str, step: int, run: Path) -> list[str]:
     """What a run prints that was asked to stop: where it stands, and how it goes on."""
-    command = shlex.join(["dapo", "train", str(run / "config.yaml"), f"run.dir={run}", "--resume"])
-    return [f"stopped by {signal}; the run is saved as it was after step {step}", f"go on with: {command}"]
+    return [
+        f"stopped by {signal}; the run is saved as it was after step {step}",
+        f"go on with: {resume_command(run)}",
+    ]
 
 
 def remarks(step: Step) -> list[str]:

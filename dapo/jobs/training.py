@@ -24,7 +24,7 @@ from dapo.run.interrupts import Interrupted, Interrupts
 from dapo.run.metrics import MetricsLog, evaluations
 from dapo.run.randomness import random_state, restore_random, seed_all
 from dapo.run.rollouts import RolloutLog
-from dapo.run.state import load_state, save_state
+from dapo.run.state import load_state, part, save_state
 from dapo.trainer import Step, Trainer
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -214,8 +214,8 @@ class Run:
             return
         self.backend.load(checkpoint)
         tensors, values = load_state(checkpoint / TRAINER_STATE)
-        restore_random(_part("random/", tensors))
-        self.trainer.load_state(_part("trainer/", tensors), values["trainer"])
+        restore_random(part("random/", tensors))
+        self.trainer.load_state(part("trainer/", tensors), values["trainer"])
         self.seconds = values["seconds"]
         for line in differences(values["environment"], environment(self.backend.device)):
             self.notes.append(f"the bits of this run may differ from an undisturbed one: {line}")
@@ -261,10 +261,6 @@ class Run:
         self.console.finish(closing_words(summary, self.recipe, self.checkpoints.latest()))
         self.backend.close()
         return summary
-
-
-def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _due(every: int, step: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from dapo.data.prompts import Overlong
 from dapo.recipe.config import Recipe, recipe_to_plain
 
 
@@ -22,11 +23,28 @@ def _arithmetic(recipe: Recipe) -> list[str]:
         f"A step trains on {sizes.prompts_per_step:,} prompts x {sizes.group_size} completions = {samples:,} "
         f"samples, in {sizes.updates_per_step} update(s) of {sizes.mini_batch:,} samples.",
         _length(recipe),
-        f"A step writes at most {longest:,} tokens: completions end at {recipe.max_completion_tokens:,}, "
-        f"prompts longer than {recipe.max_prompt_tokens:,} are dropped.",
+        f"These samples hold at most {longest:,} tokens: completions end at "
+        f"{recipe.max_completion_tokens:,}, prompts longer than {recipe.max_prompt_tokens:,} are "
+        f"{_overlong(recipe)}.",
         *_selection(recipe),
         f"Algorithm {algorithm.name}: {algorithm.paper}.",
     ]
+
+
+_OVERLONG: dict[Overlong, str] = {
+    "drop": "dropped",
+    "left": "cut on the left",
+    "right": "cut on the right",
+    "middle": "cut in the middle",
+    "error": "an error",
+}
+
+
+def _overlong(recipe: Recipe) -> str:
+    """What becomes of prompts that are too long, by whatever source they come from."""
+    data = recipe.data
+    kinds = [source.overlong or data.overlong for source in data.sources] or [data.overlong]
+    return " or ".join(dict.fromkeys(_OVERLONG[kind] for kind in kinds))
 
 
 def _length(recipe: Recipe) -> str:
@@ -46,9 +64,8 @@ def _length(recipe: Recipe) -> str:
 def _selection(recipe: Recipe) -> list[str]:
     """Which groups are trained, and how old they may be."""
     sampling, wanted = recipe.sampling, recipe.prompts_per_step
-    limit = (
-        f"up to {sampling.max_rounds * wanted:,} groups a step" if sampling.max_rounds else "without a limit"
-    )
+    limited = sampling.max_rounds and sampling.on_shortage != "keep_sampling"
+    limit = f"up to {sampling.max_rounds * wanted:,} groups a step" if limited else "without a limit"
     policies = {
         "refill": f"Groups that are all right or all wrong are replaced by new ones, {limit}.",
         "complete": "Groups that are all right or all wrong are dropped, and the others repeated to fill the "

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from dapo.errors import UserError
+from dapo.run.directory import resume_command
 from dapo.run.files import sync_directory, write_text_atomically
 
 _STEP = re.compile(r"step_(\d{6,})")
@@ -174,8 +174,10 @@ class Checkpoints:
             return (
                 f"{problem} No checkpoint was written before; mend this and start again with another run.dir."
             )
-        command = shlex.join(["dapo", "train", str(run / "config.yaml"), f"run.dir={run}", "--resume"])
-        return f"{problem} The last valid checkpoint is {latest}. Mend this and go on from it with: {command}"
+        return (
+            f"{problem} The last valid checkpoint is {latest}. Mend this and go on from it with: "
+            f"{resume_command(run)}"
+        )
 
     def _path(self, step: int) -> Path:
         return self._directory / f"step_{step:06d}"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -246,6 +247,11 @@ _Dumper.add_implicit_resolver(
 
 def _to_yaml(config: Mapping[str, Any]) -> str:
     return yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def resume_command(run: Path) -> str:
+    """What goes on with a run, to be pasted into a shell."""
+    return shlex.join(["dapo", "train", str(run / "config.yaml"), f"run.dir={run}", "--resume"])
 
 
 _STAMP = "%Y%m%d-%H%M%S"

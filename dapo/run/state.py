@@ -81,6 +81,11 @@ def load_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
 def _alone(tensor: Tensor) -> Tensor:
     """The tensor with memory of its own: the format refuses views and shared storage."""
     whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from dapo.generation import Generation
+from dapo.run.state import part
 from dapo.sampling.carried import pack, pack_prompt, unpack, unpack_prompt
 from dapo.sampling.copies import copies_to, next_multiple
 from dapo.sampling.entry import Entry
@@ -268,8 +269,8 @@ class DynamicSampler:
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
         find = self.prompts.find
-        self.entries = unpack(_under("carried/", tensors), values["entries"], find)
-        self.ledger.load_state_dict(_under("ledger/", tensors), values["ledger"])
+        self.entries = unpack(part("carried/", tensors), values["entries"], find)
+        self.ledger.load_state_dict(part("ledger/", tensors), values["ledger"])
         self.prompts.window = [unpack_prompt(prompt, find) for prompt in values["window"]]
         self.prompts.admitted, self.prompts.skipped = values["admitted"], values["skipped"]
         self.decided, self.accepted = values["decided"], values["accepted"]
@@ -278,7 +279,3 @@ class DynamicSampler:
 def _at_most(count: int, share: float) -> float:
     """How many of `count` groups will be accepted, three standard deviations above the expected."""
     return min(count, count * share + 3 * math.sqrt(count * share * (1 - share)))
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

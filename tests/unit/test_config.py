@@ -208,5 +208,14 @@ def test_the_description_does_the_arithmetic_in_words() -> None:
     assert "10 steps = 20 optimizer updates" in text
     assert "replaced by new ones, up to 80 groups a step" in text
     assert "Nothing is sampled before the step that trains on it" in text
+    assert "longer than 2,048 are dropped" in text
+    cut = {"data.overlong": "left", "sampling.on_shortage": "keep_sampling"}
+    text = describe(load_recipe(BASE, cut))
+    assert "longer than 2,048 are cut on the left" in text
+    assert "replaced by new ones, without a limit" in text
+    task = {"task": "arithmetic"}
+    sources = [{"name": "a", "task": task}, {"name": "b", "task": task, "overlong": "error"}]
+    several = {**BASE, "data": {"sources": sources}}
+    assert "longer than 2,048 are dropped or an error" in describe(load_recipe(several))
     ahead = describe(load_recipe(BASE, {"sampling.max_staleness": 2}))
     assert "runs ahead of the learner by at most 2 step(s)" in ahead
