@@ -11,7 +11,7 @@ import numpy as np
 from dapo.backends.base import Generator
 from dapo.core.estimates import avg_at_k, bootstrap_interval, majority, pass_at_k
 from dapo.grading import Grader
-from dapo.types import Completion, Group, Prompt, SamplingParams, Score
+from dapo.types import Completion, Group, Prompt, RepetitionStop, SamplingParams, Score
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,14 @@ class EvalSettings:
             raise ValueError("every must be at least 0 (0: only before the first step and after the last)")
         self.sampling()
 
-    def sampling(self, stop: Sequence[str] = ()) -> SamplingParams:
+    def sampling(self, stop: Sequence[str] = (), repetition: RepetitionStop | None = None) -> SamplingParams:
         return SamplingParams(
             completions_per_prompt=self.completions,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
             stop=stop,
+            repetition=repetition,
             seed=self.seed,
             purpose="eval",
         )

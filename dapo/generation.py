@@ -25,12 +25,17 @@ class Generation(Protocol):
         ...
 
     @property
+    def slots(self) -> int:
+        """Sequences that can be in flight at once."""
+        ...
+
+    @property
     def in_flight(self) -> int:
         """Groups admitted that have not ended."""
         ...
 
     def step(self) -> list[Group]:
-        """Admit what there is room for, and sample one tick further. Returns the groups that ended."""
+        """Fill the free slots, and sample one tick further. Returns the groups that ended."""
         ...
 
     def stop(self) -> list[Group]:

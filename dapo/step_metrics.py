@@ -80,7 +80,8 @@ def _sampling(sampled: Sampled) -> dict[str, float]:
         "sampling/copies": float(len(sampled.copies)),
         "sampling/skipped": float(sampled.skipped),
         "sampler/ticks": float(sampled.ticks),
-        "sampler/sequences": sampled.account.tokens["generated"] / max(1, sampled.ticks),
+        "sampler/slot_utilization": sampled.account.tokens["generated"]
+        / max(1, sampled.ticks * sampled.slots),
     }
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 Message = Mapping[str, Any]
 """One chat turn, `{"role": ..., "content": ...}`."""
 
-FinishReason = Literal["eos", "stop", "length"]
-"""Why a completion ended: an end-of-sequence token, a stop string, or the limit on its length."""
+FinishReason = Literal["eos", "stop", "repetition", "length"]
+"""Why a completion ended: an end-of-sequence token, a stop string, a loop, or the limit on its length."""
 
 Verdict = Literal["signal", "all_right", "all_wrong"]
 """What a group's scores say: they differ, or they are equal and right, or equal and wrong."""
@@ -190,6 +190,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class RepetitionStop:
+    """Ends a completion that goes round in a loop (Yuan3.0 Flash, arXiv 2601.01718).
+
+    Whenever it has grown by `every` tokens, all its n-grams of `ngram` tokens are counted, overlapping ones
+    too; it ends if one of them stands there `times` times.
+    """
+
+    every: int = 1024
+    ngram: int = 200
+    times: int = 10
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.ngram < 1:
+            raise ValueError("every and ngram are lengths in tokens: at least 1 (Yuan3.0 has 1024 and 200)")
+        if self.times < 2:
+            raise ValueError("times must be at least 2 (Yuan3.0 has 10): every n-gram stands there once")
+
+
+@dataclass(frozen=True)
 class SamplingParams:
     """How completions are drawn. Temperature first, then top-k, top-p and min-p as in vLLM."""
 
@@ -202,6 +221,8 @@ class SamplingParams:
     min_p: float = 0.0
     stop: Sequence[str] = ()
     """Strings that end a completion. The text that held one is kept up to and including it."""
+    repetition: RepetitionStop | None = None
+    """Ends completions that go round in a loop."""
     seed: int = 0
     purpose: Purpose = "train"
 

@@ -18,9 +18,9 @@ class Generator(Protocol):
     def generate(self, work: Iterator[Admission | None], params: SamplingParams) -> Generation:
         """Sample groups.
 
-        `work` is pulled from whenever the sampler has room for a whole group. None means 'nothing to
-        admit at this moment': what is in flight goes on, and the iterator is asked again at the next
-        tick. Besides prompts it may give groups that were handed back in flight: their completions
+        `work` is pulled from whenever a slot is free and no admitted completion waits for one. None means
+        'nothing to admit at this moment': what is in flight goes on, and the iterator is asked again at the
+        next tick. Besides prompts it may give groups that were handed back in flight: their completions
         are read again and go on, with the noise they would have had undisturbed.
         """
         ...

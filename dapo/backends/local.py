@@ -32,6 +32,11 @@ class LocalSampler:
         self.sampler = Sampler(self.model, self.codec, sampler, self._context)
 
     @property
+    def notes(self) -> list[str]:
+        """What there is to say about how this model is served."""
+        return self.sampler.notes
+
+    @property
     def device(self) -> str:
         """Where it computes."""
         return str(self.model.device)
@@ -87,7 +92,8 @@ class LocalBackend(LocalSampler):
     def save(self, directory: Path) -> None:
         save_model(self.model, self.codec, directory)
         tensors, values = self.learner.state()
-        save_state(directory / LEARNER_STATE, tensors, {**values, "policy_version": self.policy_version})
+        own = {"policy_version": self.policy_version, "slots": self.sampler.slots}
+        save_state(directory / LEARNER_STATE, tensors, values | own)
 
     def load(self, directory: Path) -> None:
         saved = load_model(replace(self.settings, path=str(directory), revision=None))
@@ -95,6 +101,8 @@ class LocalBackend(LocalSampler):
         tensors, values = load_state(directory / LEARNER_STATE)
         self.learner.load_state(tensors, values)
         self.policy_version = int(values["policy_version"])
+        if self.sampler.settings.slots is None:  # chosen by memory once, when the run began
+            self.sampler.slots = int(values["slots"])
 
     def close(self) -> None:
         del self.learner, self.sampler, self.model

@@ -1,21 +1,25 @@
 """The embedded sampler: groups of completions in plain PyTorch, over the learner's own weights.
 
-Every tick draws one token for each sequence in flight. A sequence that has ended leaves its slot at
-once; as soon as there is room for a whole group, the next prompt is pulled in. A prompt is read once
-and its cache copied for the completions of its group.
+Every tick draws one token for each sequence in flight. A sequence that has ended leaves its slot at once,
+and the next one that waits takes it. A prompt is read once, and what was read shared by its group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from dapo.engine.decoder import Context, Decoder
+from dapo.engine.choice import choose
+from dapo.engine.decoder import Context, Decoder, New
 from dapo.engine.draw import draw
-from dapo.engine.noise import sequence_key, uniforms
+from dapo.engine.memory import slots_for
+from dapo.engine.noise import sequence_key
+from dapo.engine.rows import Flight, Rows
+from dapo.engine.stops import Stops
 from dapo.text import TextCodec
 from dapo.types import Admission, Completion, FinishReason, Group, Prompt, SamplingParams
 
@@ -27,47 +31,52 @@ if TYPE_CHECKING:
 class SamplerSettings:
     """How much the sampler works on at a time. Never changes what is drawn."""
 
-    slots: int = 256
-    """Sequences in flight at most."""
+    slots: int | None = None
+    """Sequences in flight at most. None: as many as the memory holds when it starts, up to 256."""
     prefill_tokens: int = 16384
     """Tokens of new sequences read in one forward pass, padding included."""
+    sequence_tokens: int | None = None
+    """The longest sequence to expect, prompt and completion; None: as long as the model can read."""
 
     def __post_init__(self) -> None:
-        if self.slots < 1:
-            raise ValueError("slots must be at least 1")
+        if self.slots is not None and self.slots < 1:
+            raise ValueError("slots must be at least 1; leave it out to choose by memory")
         if self.prefill_tokens < 1:
             raise ValueError("prefill_tokens must be at least 1")
 
 
 class Sampler:
-    """Draws completions from a causal language model of transformers."""
+    """Draws completions from a causal language model of transformers.
+
+    Attributes:
+        slots: sequences in flight at most; fixed from the start.
+        notes: what there is to say about how this model is sampled, where it is not the fast way.
+    """
 
     def __init__(
         self, model: PreTrainedModel, codec: TextCodec, settings: SamplerSettings, context: Context
     ) -> None:
         """`context` opens the autocast region that forward passes run in."""
-        self.model = model
-        self.codec = codec
-        self.settings = settings
-        self.context = context
+        self.model, self.codec, self.settings = model, codec, settings
+        self.slots = settings.slots or slots_for(model, context, settings.sequence_tokens)
+        self._make, self.notes = choose(model, context, codec.pad_id, settings.prefill_tokens)
+        self._decoder: Decoder | None = None
 
     def generate(
         self, work: Iterator[Admission | None], params: SamplingParams, policy_version: int = 0
     ) -> EmbeddedGeneration:
-        """Answer prompts, and go on with groups that were handed back in flight."""
+        """Answer prompts, and go on with groups that were handed back in flight.
+
+        The model speaks with the weights it has now: an earlier generation must have ended.
+        """
         return EmbeddedGeneration(self, work, params, policy_version)
 
-
-@dataclass
-class _Row:
-    """A completion while it grows."""
-
-    group: Group
-    completion: Completion
-    key: int
-
-    def context_ids(self) -> list[int]:
-        return [*self.group.prompt.token_ids, *self.completion.token_ids]
+    def decoder(self) -> Decoder:
+        """A decoder without sequences, over the weights as they are."""
+        if self._decoder is None or self._decoder.slots != self.slots:
+            self._decoder = self._make(self.slots)
+        self._decoder.open()
+        return self._decoder
 
 
 class EmbeddedGeneration:
@@ -82,21 +91,27 @@ class EmbeddedGeneration:
     ) -> None:
         self.tick = 0
         self.drawn = 0
-        self._codec, self._slots = sampler.codec, sampler.settings.slots
+        self.slots = sampler.slots
+        self._codec, self._device = sampler.codec, sampler.model.device
         self._work, self._params, self._version = work, params, policy_version
-        self._decoder = Decoder(
-            sampler.model, sampler.context, sampler.codec.pad_id, sampler.settings.prefill_tokens
-        )
-        self._rows: list[_Row] = []
+        self._decoder = sampler.decoder()
+        self._rows = Rows(self.slots)
+        self._stops = Stops(sampler.codec, params)
+        self._last = torch.empty(0, dtype=torch.int64)
+        self._waiting: deque[Flight] = deque()
+        """Completions of admitted groups that have no slot yet: of one fresh group at most."""
+        self._held: Group | None = None
+        """The group whose prompt the decoder holds, because completions of it wait."""
         self._open: dict[int, Group] = {}
+        self._longest = 0
 
     @property
     def in_flight(self) -> int:
         return len(self._open)
 
     def step(self) -> list[Group]:
-        self._admit()
-        return self._draw() if self._rows else []
+        new = self._begin()
+        return self._draw(new) if len(self._rows) else []
 
     def __iter__(self) -> Iterator[Group]:
         while True:
@@ -107,32 +122,53 @@ class EmbeddedGeneration:
 
     def stop(self) -> list[Group]:
         in_flight = list(self._open.values())
-        self._open, self._rows, self._work = {}, [], iter(())
-        self._decoder.keep([])
+        self._rows.write(range(len(self._rows)), self._version)
+        self._open, self._work, self._rows = {}, iter(()), Rows(self.slots)
+        self._waiting.clear()
+        self._decoder.close()
         return in_flight
 
-    def _admit(self) -> None:
-        """Pull while there is room for a whole group, and read what was pulled."""
-        sequences: list[list[int]] = []
-        copies: list[int] = []
-        while self._has_room() and (admission := next(self._work, None)) is not None:
-            fresh = isinstance(admission, Prompt)
+    def _begin(self) -> list[New]:
+        """Fill the free slots, with what waits or is admitted. Returns what the decoder has to read."""
+        new: list[New] = []
+        begun: list[Flight] = []
+        while len(begun) < self._decoder.room and self._next_waits():
+            flight = self._waiting.popleft()
+            if flight.fresh and new and begun[-1].fresh and begun[-1].group is flight.group:
+                new[-1] = New(new[-1].ids, new[-1].copies + 1)
+            elif flight.fresh and self._held is flight.group:
+                new.append(New(None, 1))
+            else:
+                new.append(New(flight.context_ids(), 1))
+            begun.append(flight)
+        return self._joined(new, begun)
+
+    def _joined(self, new: list[New], begun: list[Flight]) -> list[New]:
+        """Put what has begun behind the rows, and hold its prompt where more of its group wait."""
+        if begun and begun[-1].fresh:
+            more = bool(self._waiting) and self._waiting[0].group is begun[-1].group
+            self._held = begun[-1].group if more else None
+            new[-1] = New(new[-1].ids, new[-1].copies, hold=more)
+        for flight in begun:
+            prompt = flight.group.prompt
+            self._longest = max(self._longest, len(prompt.token_ids) + prompt.max_completion_tokens)
+        self._rows.add(begun)
+        return new
+
+    def _next_waits(self) -> bool:
+        """Whether a completion waits for a slot; admits the next group where none does."""
+        if not self._waiting:
+            admission = next(self._work, None)
+            if admission is None:
+                return False
             group = self._start(admission) if isinstance(admission, Prompt) else admission
-            rows = [
-                _Row(group, completion, self._key(group, index))
+            self._open[id(group)] = group
+            self._waiting += (
+                Flight(group, completion, self._key(group, index))
                 for index, completion in enumerate(group.completions)
                 if completion.finish_reason is None
-            ]
-            self._open[id(group)] = group
-            self._rows += rows
-            sequences += [rows[0].context_ids()] if fresh else [row.context_ids() for row in rows]
-            copies += [len(rows)] if fresh else [1] * len(rows)
-        if sequences:
-            self._decoder.admit(sequences, copies)
-
-    def _has_room(self) -> bool:
-        joins = self._decoder.grows or not self._decoder.rows
-        return joins and self._slots - len(self._rows) >= self._params.completions_per_prompt
+            )
+        return True
 
     def _start(self, prompt: Prompt) -> Group:
         return Group(
@@ -144,48 +180,26 @@ class EmbeddedGeneration:
         prompt, params = group.prompt, self._params
         return sequence_key(params.seed, params.purpose, prompt.example.id, prompt.visit, index)
 
-    def _draw(self) -> list[Group]:
+    def _draw(self, new: Sequence[New]) -> list[Group]:
         """One tick: the next token of every sequence. Returns the groups that end with it."""
-        logits = self._decoder.logits
-        keys = torch.tensor([row.key for row in self._rows], device=logits.device)
-        positions = torch.tensor([len(row.completion) for row in self._rows], device=logits.device)
-        tokens, logprobs = draw(logits, uniforms(keys, positions), self._params)
-        for row, token, logprob in zip(self._rows, tokens.tolist(), logprobs.tolist(), strict=True):
-            self._append(row, token, logprob)
+        logits = self._decoder.step(self._last, new, self._longest)
+        drawn, logprobs = draw(logits, self._rows.uniforms(self._device), self._params)
+        self._last = drawn.cpu()
+        tokens = self._last.numpy()
+        self._rows.append(tokens, logprobs.cpu().numpy())
         self.tick += 1
-        self.drawn += len(self._rows)
-        ended = self._drop_ended()
-        if self._rows:
-            self._decoder.advance([row.completion.token_ids[-1] for row in self._rows])
-        return ended
+        self.drawn += len(tokens)
+        ended = self._stops.ended(self._rows, tokens)
+        return self._end(ended) if ended else []
 
-    def _append(self, row: _Row, token: int, logprob: float) -> None:
-        completion = row.completion
-        completion.token_ids.append(token)
-        completion.sampler_logprobs.append(logprob)
-        completion.policy_versions.append(self._version)
-        completion.trainable.append(True)
-        completion.finish_reason = self._finish_reason(completion, row.group.prompt)
-
-    def _finish_reason(self, completion: Completion, prompt: Prompt) -> FinishReason | None:
-        if completion.token_ids[-1] in self._codec.eos_ids:
-            return "eos"
-        stops = self._params.stop
-        if stops:
-            # A token adds at least one byte, so the end of a stop string lies within its last bytes.
-            tail = self._codec.decode(completion.token_ids[-max(len(s.encode()) for s in stops) - 1 :])
-            if any(stop in tail for stop in stops):
-                return "stop"
-        return "length" if len(completion) >= prompt.max_completion_tokens else None
-
-    def _drop_ended(self) -> list[Group]:
-        running = [index for index, row in enumerate(self._rows) if row.completion.finish_reason is None]
-        if len(running) == len(self._rows):
-            return []
-        ended = [row for row in self._rows if row.completion.finish_reason is not None]
-        for row in ended:
-            row.completion.text = self._codec.decode(row.completion.token_ids)
-        groups = {id(row.group): row.group for row in ended}
-        self._rows = [self._rows[index] for index in running]
-        self._decoder.keep(running)
+    def _end(self, ended: dict[int, FinishReason]) -> list[Group]:
+        self._rows.write(list(ended), self._version)
+        flights = [self._rows.flights[row] for row in ended]
+        for flight, reason in zip(flights, ended.values(), strict=True):
+            flight.completion.finish_reason = reason
+            flight.completion.text = self._codec.decode(flight.completion.token_ids)
+        order = self._decoder.drop(list(ended))
+        self._rows.keep(order)
+        self._last = self._last[torch.from_numpy(order)]
+        groups = {id(flight.group): flight.group for flight in flights}
         return [self._open.pop(key) for key, group in groups.items() if group.finished]

@@ -29,7 +29,8 @@ class Measurement:
     """Left out: 2048, or half of what the model can read where that is less."""
     max_prompt_tokens: int | None = None
     """Left out: what the model can read besides a completion."""
-    slots: int = 256
+    slots: int | None = None
+    """Sequences in flight at most. Left out: by memory."""
     stop: tuple[str, ...] = ()
 
 
@@ -45,7 +46,8 @@ def measure(
     examples = task.eval() or task.train()
     prompts, _ = build_prompts(examples, codec, prompt_tokens, completion_tokens, limit)
     reward = task.reward if wanted.reward is None else reward_from(wanted.reward)
-    sampler = LocalSampler(wanted.model, SamplerSettings(wanted.slots), codec)
+    longest = max((len(prompt.token_ids) + prompt.max_completion_tokens for prompt in prompts), default=None)
+    sampler = LocalSampler(wanted.model, SamplerSettings(wanted.slots, sequence_tokens=longest), codec)
     return evaluate(sampler, prompts, Grader(reward), wanted.eval.sampling(wanted.stop), progress)
 
 

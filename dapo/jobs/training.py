@@ -110,7 +110,7 @@ class Run:
             UserError: where the disk refuses to be written to; the checkpoints before are untouched.
         """
         with self.console, self.interrupts, self.directory:
-            for line in [*self.data.reports, *self.notes]:
+            for line in [*self.data.reports, *self.backend.notes, *self.notes]:
                 self.console.message(line)
             try:
                 self._steps()
@@ -164,7 +164,7 @@ class Run:
             self.backend,
             prompts,
             grader,
-            self.recipe.eval.sampling(self.recipe.generation.stop),
+            self.recipe.eval.sampling(self.recipe.generation.stop, self.recipe.generation.repetition),
             check=self.interrupts.check,
         )
         self.rollouts.write_evaluation(step, result.records())

@@ -26,7 +26,7 @@ from dapo.recipe.text import RecipeError, read_recipe
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling.settings import SamplingSettings
 from dapo.trainer import StepSizes
-from dapo.types import SamplingParams
+from dapo.types import RepetitionStop, SamplingParams
 
 Spec = str | dict[str, Any]
 
@@ -91,14 +91,18 @@ class GenerationSettings:
 
     temperature: float = 1.0
     stop: tuple[str, ...] = ()
-    slots: int = 256
-    """Sequences in flight at most. Fixed for the whole run: what is admitted when depends on it."""
+    repetition: RepetitionStop | None = None
+    """Ends completions that go round in a loop: `{every: 1024, ngram: 200, times: 10}` as in Yuan3.0."""
+    slots: int | None = None
+    """Sequences in flight at most. Left out: as many as the memory holds, up to 256. Fixed for the whole
+    run: what is admitted when depends on it."""
     prefill_tokens: int = 16384
     """Tokens of new sequences read in one forward pass, padding included."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError("temperature must be positive: greedy completions of a group are all the same")
+        SamplerSettings(self.slots, self.prefill_tokens)
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,11 @@ class Recipe:
 
     @property
     def sampler(self) -> SamplerSettings:
-        return SamplerSettings(self.generation.slots, self.generation.prefill_tokens)
+        return SamplerSettings(
+            self.generation.slots,
+            self.generation.prefill_tokens,
+            sequence_tokens=self.max_prompt_tokens + self.max_completion_tokens,
+        )
 
     @property
     def sampling_policy(self) -> str:
@@ -176,6 +184,7 @@ class Recipe:
             completions_per_prompt=self.group_size,
             temperature=self.generation.temperature,
             stop=self.generation.stop,
+            repetition=self.generation.repetition,
             seed=self.seed,
             purpose="train",
         )
@@ -237,11 +246,6 @@ def _reward_to_plain(reward: Any) -> Any:
 
 def _check_sizes(recipe: Recipe) -> None:
     _ = recipe.sizes, recipe.budget  # their own checks
-    if recipe.generation.slots < recipe.group_size:
-        raise ValueError(
-            f"generation.slots ({recipe.generation.slots}) must hold at least one group of "
-            f"group_size ({recipe.group_size}) completions"
-        )
     schedule, total = recipe.optimizer.schedule, recipe.total_updates
     if total is not None and schedule.warmup_updates > total:
         raise ValueError(

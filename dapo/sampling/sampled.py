@@ -23,6 +23,8 @@ class Sampled:
     skipped: int = 0
     """Prompts the ledger passed over."""
     ticks: int = 0
+    slots: int = 0
+    """Sequences the sampler could have had in flight at each tick."""
     wanted: int = 0
     """Groups the step was to be trained on."""
     limited: bool = False

@@ -98,7 +98,8 @@ class DynamicSampler:
             self._judge(self.grading.due(None, check))
         finally:
             self.grading.drop()
-        result.ticks, result.skipped = generation.tick, self.prompts.skipped - skipped
+        result.ticks, result.slots = generation.tick, generation.slots
+        result.skipped = self.prompts.skipped - skipped
         result.account.add("generated", 0, generation.drawn)
         self._close(version)
         return result

@@ -6,7 +6,7 @@ Schedulers are measured on it, thousands of groups in seconds. Everything drawn 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -75,30 +75,36 @@ class SimulatedGeneration:
     def __init__(self, sampler: SimulatedSampler, work: Iterator[Admission | None], version: int) -> None:
         self.tick = 0
         self.drawn = 0
+        self.slots = sampler.slots
         self._sampler, self._work, self._version = sampler, work, version
         self._running = 0
-        self._ends: Counter[int] = Counter()
-        """How many sequences end at a tick."""
-        self._open: dict[int, tuple[Group, int]] = {}
-        """Groups in flight by number, with the tick they were admitted at."""
-        self._due: dict[int, list[int]] = {}
+        self._waiting: deque[tuple[Group, int]] = deque()
+        """Completions that wait for a slot: a group, and which of its completions."""
+        self._ends: dict[int, list[Group]] = {}
+        """The groups of the completions that end at a tick."""
+        self._begun: dict[int, dict[int, int]] = {}
+        """By a group's number: the tick at which each of its completions in flight began."""
+        self._open: dict[int, Group] = {}
 
     @property
     def in_flight(self) -> int:
         return len(self._open)
 
     def step(self) -> list[Group]:
-        while self._sampler.slots - self._running >= self._sampler.group_size:
-            admission = next(self._work, None)
-            if admission is None:
-                break
-            self._admit(admission)
+        while self._running < self.slots and self._next_waits():
+            self._begin(*self._waiting.popleft())
         if not self._open:
             return []
         self.tick += 1
         self.drawn += self._running
-        self._running -= self._ends.pop(self.tick, 0)
-        return [self._write(*self._open.pop(number)) for number in self._due.pop(self.tick, [])]
+        ending = self._ends.pop(self.tick, [])
+        self._running -= len(ending)
+        ended = []
+        for number in dict.fromkeys(group.prompt.number for group in ending):
+            self._write(number)
+            if self._open[number].finished:
+                ended.append(self._open.pop(number))
+        return ended
 
     def __iter__(self) -> Iterator[Group]:
         while True:
@@ -108,42 +114,46 @@ class SimulatedGeneration:
                 return
 
     def stop(self) -> list[Group]:
-        groups = [self._write(*entry) for entry in self._open.values()]
-        self._open = {}
+        for number in self._open:
+            self._write(number)
+        groups, self._open = list(self._open.values()), {}
         return groups
 
-    def _admit(self, admission: Admission) -> None:
-        if isinstance(admission, Prompt):
-            group = Group(
-                admission, [Completion([], [], [], [], None, "") for _ in range(self._sampler.group_size)]
-            )
-        else:
-            group = admission
-        missing = [
-            length - len(completion) if completion.finish_reason is None else 0
-            for completion, (_, length) in self._with_outcomes(group)
-        ]
-        for tokens in filter(None, missing):
-            self._ends[self.tick + tokens] += 1
-            self._running += 1
-        self._open[group.prompt.number] = group, self.tick
-        self._due.setdefault(self.tick + max(missing), []).append(group.prompt.number)
+    def _next_waits(self) -> bool:
+        """Whether a completion waits for a slot; admits the next group where none does."""
+        if not self._waiting:
+            admission = next(self._work, None)
+            if admission is None:
+                return False
+            group = admission if isinstance(admission, Group) else self._start(admission)
+            self._open[group.prompt.number], self._begun[group.prompt.number] = group, {}
+            running = [i for i, c in enumerate(group.completions) if c.finish_reason is None]
+            self._waiting += ((group, index) for index in running)
+        return True
 
-    def _write(self, group: Group, admitted: int) -> Group:
-        """Put down what was drawn since the group was admitted."""
-        for completion, (text, length) in self._with_outcomes(group):
-            if completion.finish_reason is not None:
-                continue
-            new = min(self.tick - admitted, length - len(completion))
+    def _start(self, prompt: Prompt) -> Group:
+        return Group(prompt, [Completion([], [], [], [], None, "") for _ in range(self._sampler.group_size)])
+
+    def _begin(self, group: Group, index: int) -> None:
+        _, length = self._sampler.outcomes(group.prompt)[index]
+        missing = length - len(group.completions[index])
+        self._ends.setdefault(self.tick + missing, []).append(group)
+        self._begun[group.prompt.number][index] = self.tick
+        self._running += 1
+
+    def _write(self, number: int) -> None:
+        """Put down what was drawn for a group since its completions began."""
+        group, outcomes = self._open[number], self._sampler.outcomes(self._open[number].prompt)
+        for index, began in list(self._begun[number].items()):
+            completion, (text, length) = group.completions[index], outcomes[index]
+            new = self.tick - began
+            self._begun[number][index] = self.tick
             completion.token_ids += [0] * new
             completion.sampler_logprobs += [0.0] * new
             completion.policy_versions += [self._version] * new
             completion.trainable += [True] * new
             if len(completion) == length:
                 completion.finish_reason, completion.text = "eos", text
+                del self._begun[number][index]
         if group.finished:
             self._sampler.forget(group.prompt)
-        return group
-
-    def _with_outcomes(self, group: Group) -> list[tuple[Completion, tuple[str, int]]]:
-        return list(zip(group.completions, self._sampler.outcomes(group.prompt), strict=True))

@@ -63,7 +63,7 @@ WRONG = {
     "unknown schedule": ({"optimizer.schedule.kind": "step"}, "'constant', 'linear' or 'cosine'"),
     "greedy training": ({"generation.temperature": 0}, "temperature must be positive"),
     "truncated sampling": ({"generation.top_p": 0.9}, "training samples at top_p 1"),
-    "too few slots": ({"generation.slots": 3}, "must hold at least one group"),
+    "no slots": ({"generation.slots": 0}, "slots must be at least 1"),
     "punishment out of reach": (
         {"algorithm.soft_overlong": {"max_tokens": 300, "cache_tokens": 50}},
         "begins to punish at 250 tokens, but completions end at max_completion_tokens (100)",

@@ -1,0 +1,161 @@
+"""A compute copy of the weights of Llama's relatives, laid out for few and large products.
+
+Queries, keys and values of a layer are one matrix, and so are gate and up. The two halves of a head that
+the rotary embedding turns against each other lie side by side, so that turning them is one complex product.
+What needs no other layout is no copy: in float32 those weights are the model's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_FAMILY = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+_ROPES = ("default", "linear", "llama3", "yarn")
+"""Rotary embeddings whose angles depend on the position alone, and not on the length of the sequence."""
+
+
+@dataclass
+class LayerWeights:
+    """One layer. Products are x @ weight.T; a bias is None where the model has none."""
+
+    norm_in: Tensor
+    """[hidden]."""
+    qkv: Tensor
+    """[(heads + 2 key-value heads) * dimension, hidden]."""
+    qkv_bias: Tensor | None
+    norm_q: Tensor | None
+    """[dimension], Qwen3's."""
+    norm_k: Tensor | None
+    out: Tensor
+    """[hidden, heads * dimension]."""
+    out_bias: Tensor | None
+    norm_mid: Tensor
+    gate_up: Tensor
+    """[2 * feed forward, hidden]."""
+    gate_up_bias: Tensor | None
+    down: Tensor
+    """[hidden, feed forward]."""
+    down_bias: Tensor | None
+
+
+class FusedWeights:
+    """The weights of a model as they were when `refresh` was called last."""
+
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
+        """Raises ValueError where the model is none of the family, or has parts that this does not know."""
+        problem = why_not(model)
+        if problem:
+            raise ValueError(problem)
+        self._model, self.dtype = model, dtype
+        config: Any = model.config
+        attention: Any = model.model.layers[0].self_attn
+        self.heads: int = config.num_attention_heads
+        self.key_value_heads: int = config.num_key_value_heads
+        self.dimension: int = attention.head_dim
+        self.epsilon: float = config.rms_norm_eps
+        self.depth: int = config.num_hidden_layers
+        self.device = model.device
+        self.layers: list[LayerWeights] = []
+        self.embedding = self.norm = self.head = torch.empty(0)
+        self.head_bias: Tensor | None = None
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the model's weights. Memory that was taken before is written again, not moved."""
+        body: Any = self._model.model
+        head: Any = self._model.lm_head
+        fresh = [self._layer(layer) for layer in body.layers]
+        if self.layers:
+            for old, new in zip(self.layers, fresh, strict=True):
+                _overwrite(old, new)
+        else:
+            self.layers = fresh
+        self.embedding = body.embed_tokens.weight.detach()
+        self.norm = body.norm.weight.detach()
+        tied = head.weight is body.embed_tokens.weight and self.dtype == torch.float32
+        head_weight = self.embedding if tied else self._cast(head.weight)
+        if self.head.shape == head_weight.shape and self.dtype != torch.float32:
+            self.head.copy_(head_weight)
+        else:
+            self.head = head_weight
+        self.head_bias = None if head.bias is None else self._cast(head.bias)
+
+    @torch.no_grad()
+    def rotations(self, positions: int) -> Tensor:
+        """Complex [positions, dimension / 2]: the turn of each pair of a head, scaled as the model does."""
+        body: Any = self._model.model
+        places = torch.arange(positions, device=self._model.device).unsqueeze(0)
+        cos, sin = body.rotary_emb(body.norm.weight.float(), places)
+        half = self.dimension // 2
+        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
+
+    def _layer(self, layer: Any) -> LayerWeights:
+        attention, mlp = layer.self_attn, layer.mlp
+        turned = [(attention.q_proj, self.heads), (attention.k_proj, self.key_value_heads)]
+        qkv = [self._side_by_side(module.weight, count) for module, count in turned]
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        norm_q, norm_k = (None if n is None else self._side_by_side(n.weight, 1) for n in norms)
+        bias = None
+        if attention.q_proj.bias is not None:
+            parts = [self._side_by_side(module.bias, count) for module, count in turned]
+            bias = self._cast(torch.cat([*parts, attention.v_proj.bias]))
+        gate_up_bias = None
+        if mlp.gate_proj.bias is not None:
+            gate_up_bias = self._cast(torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias]))
+        return LayerWeights(
+            norm_in=layer.input_layernorm.weight.detach(),
+            qkv=self._cast(torch.cat([*qkv, attention.v_proj.weight])),
+            qkv_bias=bias,
+            norm_q=norm_q,
+            norm_k=norm_k,
+            out=self._cast(attention.o_proj.weight),
+            out_bias=None if attention.o_proj.bias is None else self._cast(attention.o_proj.bias),
+            norm_mid=layer.post_attention_layernorm.weight.detach(),
+            gate_up=self._cast(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])),
+            gate_up_bias=gate_up_bias,
+            down=self._cast(mlp.down_proj.weight),
+            down_bias=None if mlp.down_proj.bias is None else self._cast(mlp.down_proj.bias),
+        )
+
+    def _side_by_side(self, weight: Tensor, heads: int) -> Tensor:
+        """Rows i and i + dimension / 2 of each head become neighbours."""
+        halves = weight.detach().reshape(heads, 2, self.dimension // 2, -1)
+        return halves.transpose(1, 2).reshape(weight.shape)
+
+    def _cast(self, weight: Tensor) -> Tensor:
+        return weight.detach().to(self.dtype)
+
+
+def _overwrite(old: LayerWeights, new: LayerWeights) -> None:
+    """Write into the memory of `old`, which graphs recorded on the GPU read from."""
+    for name, value in vars(new).items():
+        kept = getattr(old, name)
+        if value is not None and kept.data_ptr() != value.data_ptr():
+            kept.copy_(value)
+
+
+def why_not(model: PreTrainedModel) -> str | None:
+    """Why the fused forward pass does not know this model; None if it does."""
+    config: Any = model.config
+    if type(model).__name__ not in _FAMILY or not type(model).__module__.startswith("transformers."):
+        return f"{type(model).__name__} is not of Llama's family"
+    if "sliding_attention" in (getattr(config, "layer_types", None) or []) or (
+        type(model).__name__ == "MistralForCausalLM" and config.sliding_window is not None
+    ):
+        return "it attends to a sliding window"
+    if config.hidden_act != "silu":
+        return f"its activation is {config.hidden_act}"
+    rope = (config.rope_parameters or {}).get("rope_type", "default")
+    if rope not in _ROPES:
+        return f"its rotary embedding is of the type {rope}"
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if any(type(module) is not nn.Linear for module in linear):
+        return "it has linear layers of another kind (adapters, quantisation)"
+    return None
