@@ -26,13 +26,13 @@ hundredth of it, a wrong mask, rotation or norm a hundred times as much."""
 
 
 def choose(
-    model: PreTrainedModel, context: Context, pad_id: int, prefill_tokens: int
+    model: PreTrainedModel, context: Context, pad_id: int, prefill_tokens: int, cuda_graphs: bool
 ) -> tuple[Make, list[str]]:
     """How to decode this model, and what there is to say about it where it is not the fastest way."""
     dtype = compute_dtype(model, context)
 
     def fused(slots: int) -> Decoder:
-        return FusedDecoder(FusedWeights(model, dtype), slots, prefill_tokens)
+        return FusedDecoder(FusedWeights(model, dtype), slots, prefill_tokens, cuda_graphs)
 
     def slotted(slots: int) -> Decoder:
         return SlottedDecoder(model, context, slots, prefill_tokens)

@@ -18,6 +18,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, 
 from dapo.engine.arrange import blocks
 from dapo.engine.cache import SlotCache
 from dapo.engine.decoder import Integers
+from dapo.engine.graphs import DecodeGraphs
 from dapo.engine.slots import Read, SlotDecoder, chunks
 from dapo.engine.weights import FusedWeights, LayerWeights
 
@@ -45,18 +46,29 @@ class Looking:
 class FusedDecoder(SlotDecoder):
     """See `dapo.engine.decoder.Decoder`."""
 
-    def __init__(self, weights: FusedWeights, slots: int, prefill_tokens: int) -> None:
+    def __init__(
+        self, weights: FusedWeights, slots: int, prefill_tokens: int, cuda_graphs: bool = True
+    ) -> None:
         shape = (weights.depth, 2 * weights.key_value_heads, weights.dimension)
         super().__init__(SlotCache([shape], slots, weights.dtype, weights.device), slots, weights.device)
         self.weights, self._prefill_tokens = weights, prefill_tokens
         self._rotations = torch.empty(0)
+        recorded = cuda_graphs and weights.device.type == "cuda"
+        self._graphs = DecodeGraphs(self._decode, slots, weights.device) if recorded else None
 
     def open(self) -> None:
         self.weights.refresh()
         self.close()
 
+    def close(self) -> None:
+        super().close()
+        if self._graphs is not None:
+            self._graphs.forget()
+
     def _moved(self) -> None:
         self._rotations = self.weights.rotations(self.cache.columns)
+        if self._graphs is not None:
+            self._graphs.forget()
 
     def _compute(self, tokens: Tensor, reads: Sequence[Read]) -> Tensor:
         first, *others = chunks(reads, self._prefill_tokens) or [[]]
@@ -67,6 +79,9 @@ class FusedDecoder(SlotDecoder):
         """Logits of the first rows, whose last tokens are given, and of what is read beside them."""
         count = len(tokens)
         lengths = self.lengths[:count]
+        if self._graphs is not None and not reads:
+            columns = int(lengths.max()) + 1
+            return self._graphs(tokens, torch.from_numpy(lengths), columns, self.cache.columns)
         sizes = [len(read.ids) for read in reads]
         flat = torch.cat([tokens, *(torch.tensor(read.ids) for read in reads)])
         positions = np.concatenate([lengths, *(np.arange(size) for size in sizes)])
@@ -82,6 +97,15 @@ class FusedDecoder(SlotDecoder):
             last = [*range(count), *(count + np.cumsum(sizes) - 1)]
             hidden = hidden[torch.tensor(last, device=self.device)]
         return self._head(hidden)
+
+    def _decode(self, tokens: Tensor, positions: Tensor, columns: int) -> Tensor:
+        """Logits [n, V] of the first n rows, all in one block, without a word to the host."""
+        there = torch.arange(columns, device=self.device) <= positions.unsqueeze(1)
+        mask = torch.zeros(there.shape, dtype=self.weights.dtype, device=self.device)
+        mask = mask.masked_fill(~there, float("-inf"))[:, None, None]
+        rows = torch.arange(len(tokens), device=self.device)
+        block = Looking(slice(0, len(tokens)), columns, mask)
+        return self._head(self._layers(tokens, positions, rows, [block], None))
 
     def _looking(self, lengths: Integers) -> list[Looking]:
         """How attention reads rows of these lengths and the token that each appends."""

@@ -37,6 +37,8 @@ class SamplerSettings:
     """Tokens of new sequences read in one forward pass, padding included."""
     sequence_tokens: int | None = None
     """The longest sequence to expect, prompt and completion; None: as long as the model can read."""
+    cuda_graphs: bool = True
+    """Record decoding as CUDA graphs, on GPUs. Each generation records anew what it meets."""
 
     def __post_init__(self) -> None:
         if self.slots is not None and self.slots < 1:
@@ -59,7 +61,9 @@ class Sampler:
         """`context` opens the autocast region that forward passes run in."""
         self.model, self.codec, self.settings = model, codec, settings
         self.slots = settings.slots or slots_for(model, context, settings.sequence_tokens)
-        self._make, self.notes = choose(model, context, codec.pad_id, settings.prefill_tokens)
+        self._make, self.notes = choose(
+            model, context, codec.pad_id, settings.prefill_tokens, settings.cuda_graphs
+        )
         self._decoder: Decoder | None = None
 
     def generate(

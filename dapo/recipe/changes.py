@@ -33,6 +33,7 @@ MAY_CHANGE: dict[str, str] = {
     "eval.every": "",
     "learner": _ROUNDING,
     "generation.prefill_tokens": _ROUNDING,
+    "generation.cuda_graphs": _ROUNDING,
     "model.gradient_checkpointing": _ROUNDING,
 }
 """Keys and sections that do not make it another run, and what is to be known of a change of each."""

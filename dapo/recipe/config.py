@@ -98,6 +98,8 @@ class GenerationSettings:
     run: what is admitted when depends on it."""
     prefill_tokens: int = 16384
     """Tokens of new sequences read in one forward pass, padding included."""
+    cuda_graphs: bool = True
+    """Record decoding as CUDA graphs, on GPUs."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
@@ -173,6 +175,7 @@ class Recipe:
             self.generation.slots,
             self.generation.prefill_tokens,
             sequence_tokens=self.max_prompt_tokens + self.max_completion_tokens,
+            cuda_graphs=self.generation.cuda_graphs,
         )
 
     @property

@@ -35,6 +35,7 @@ ALLOWED = {
     "learner.tokens_per_batch": 4096,
     "learner.layout": "packed",
     "generation.prefill_tokens": 512,
+    "generation.cuda_graphs": False,
     "model.gradient_checkpointing": True,
 }
 
