@@ -140,7 +140,7 @@ class FusedDecoder(SlotDecoder):
             seen = self._attention(qkv, cache, looking, reading)
             hidden = _add(hidden, seen, layer.out, layer.out_bias)
             middle = rms_norm(hidden, hidden.shape[-1:], layer.norm_mid, weights.epsilon).to(weights.dtype)
-            gate, up = linear(middle, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+            gate, up = _product(middle, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
             hidden = _add(hidden, silu(gate).mul_(up), layer.down, layer.down_bias)
         return hidden
 
@@ -148,7 +148,7 @@ class FusedDecoder(SlotDecoder):
         """Queries, keys and values [tokens, heads + 2 key-value heads, dimension], the first two turned."""
         weights = self.weights
         normed = rms_norm(hidden, hidden.shape[-1:], layer.norm_in, weights.epsilon).to(weights.dtype)
-        qkv: Tensor = linear(normed, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, weights.dimension))
+        qkv: Tensor = _product(normed, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, weights.dimension))
         keys = weights.heads + weights.key_value_heads
         if layer.norm_q is not None and layer.norm_k is not None:
             for part, norm in (
@@ -192,11 +192,16 @@ class FusedDecoder(SlotDecoder):
         return linear(normed, weights.head, weights.head_bias)
 
 
+def _product(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """values @ weight + bias."""
+    return torch.mm(values, weight) if bias is None else torch.addmm(bias, values, weight)
+
+
 def _add(hidden: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """hidden + values @ weight.T + bias, the sum in the precision of `hidden`."""
+    """hidden + values @ weight + bias, the sum in the precision of `hidden`."""
     if bias is None and values.dtype == hidden.dtype:
-        return torch.addmm(hidden, values, weight.t())
-    return hidden + linear(values, weight, bias)
+        return torch.addmm(hidden, values, weight)
+    return hidden + _product(values, weight, bias)
 
 
 def _reading(sizes: Sequence[int], first: int, device: torch.device) -> Reading:
