@@ -61,7 +61,8 @@ class SlotDecoder(ABC):
     def step(self, tokens: Tensor, new: Sequence[New], longest: int) -> Tensor:
         if self.cache.reserve(longest, self.rows):
             self._moved()
-        logits = self._compute(tokens, _reads(new, self.rows))
+        reads = _reads(new, self.rows)
+        logits = self._compute(tokens, reads) if len(tokens) or reads else self._nothing()
         self.lengths[: self.rows] += 1
         return self._begin(logits, new) if new else logits
 
@@ -78,6 +79,11 @@ class SlotDecoder(ABC):
         self.rows, self._held = 0, None
         if self.device.type == "cuda":
             self.cache.release()
+
+    def _nothing(self) -> Tensor:
+        """Logits [0, V]: all rows have ended, and those that begin were read before."""
+        assert self._held is not None
+        return self._held.logits.unsqueeze(0)[:0]
 
     def _begin(self, logits: Tensor, new: Sequence[New]) -> Tensor:
         """Give every row that begins what was read for it. Returns the logits [rows, V] of all rows."""
