@@ -33,6 +33,8 @@ class WaveDecoder:
         """Place in the batch of each row that is still decoded."""
         self._mask = torch.empty((0, 0), dtype=torch.int64)
         self._cache: Any = None
+        self._held: Sequence[int] = ()
+        """What rows that begin later have read: they read it again."""
 
     @property
     def room(self) -> int:
@@ -44,7 +46,7 @@ class WaveDecoder:
     @torch.inference_mode()
     def step(self, tokens: Tensor, new: Sequence[New], longest: int) -> Tensor:
         if new:
-            return self._start([item.ids or () for item in new for _ in range(item.copies)])
+            return self._start(self._beginnings(new))
         ids = torch.full((len(self._mask), 1), self._pad_id)
         ids[self._rows, 0] = tokens
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(ids), 1)], dim=-1)
@@ -54,11 +56,21 @@ class WaveDecoder:
         order = np.setdiff1d(np.arange(len(self._rows)), np.asarray(ended))
         self._rows = self._rows[order]
         if not len(order):
-            self.close()
+            self._cache = None
         return order
 
     def close(self) -> None:
-        self._rows, self._cache = self._rows[:0], None
+        self._rows, self._cache, self._held = self._rows[:0], None, ()
+
+    def _beginnings(self, new: Sequence[New]) -> list[Sequence[int]]:
+        """What each row that joins has read."""
+        found: list[Sequence[int]] = []
+        for item in new:
+            ids = self._held if item.ids is None else item.ids
+            if item.hold:
+                self._held = ids
+            found += [ids] * item.copies
+        return found
 
     def _start(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         width = max(len(sequence) for sequence in sequences)
