@@ -85,11 +85,11 @@ class WaveDecoder:
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Logits [batch, V] of the next token."""
         device = self._model.device
-        inputs = {
-            "input_ids": ids.to(device),
-            "attention_mask": self._mask.to(device),
-            self._cache_name: self._cache,
-        }
+        inputs = {"input_ids": ids.to(device), self._cache_name: self._cache}
+        # Where the cache is a state, the mask is one of the tokens given: of whole sequences, it would be
+        # multiplied with the one token that each appends, and change it unseen.
+        if self._cache is None or self._cache_name == "past_key_values":
+            inputs["attention_mask"] = self._mask.to(device)
         if self._takes_positions:
             inputs["position_ids"] = positions.to(device)
         with self._context():
