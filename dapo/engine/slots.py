@@ -77,6 +77,7 @@ class SlotDecoder(ABC):
 
     def close(self) -> None:
         self.rows, self._held = 0, None
+        self.arrangement = Arrangement()  # a resumed run has rows in the same order as the undisturbed one
         if self.device.type == "cuda":
             self.cache.release()
 
