@@ -25,7 +25,7 @@ DIGIT = CODEC.encode_completion("0")[0]
 def end_of(
     tokens: Sequence[int], params: SamplingParams, limit: int = 10_000, begun: int = 0
 ) -> tuple[int, FinishReason] | None:
-    """After how many of these tokens a completion ends, and why. The first ones are from a generation before."""
+    """After how many of these tokens a completion ends, and why. `begun` are from a generation before."""
     completion = Completion(list(tokens[:begun]), [0.0] * begun, [0] * begun, [True] * begun, None, "")
     prompt = replace(tiny.prompts([1])[0], max_completion_tokens=limit)
     rows, stops = Rows(1), Stops(CODEC, params)
