@@ -89,7 +89,7 @@ def no_bias(weights: LayerWeights) -> None:
 
 
 def gate_and_up_exchanged(weights: LayerWeights) -> None:
-    weights.gate_up = torch.cat(weights.gate_up.chunk(2)[::-1])
+    weights.gate_up = torch.cat(weights.gate_up.chunk(2, dim=-1)[::-1], dim=-1)
 
 
 def rows_not_moved(patch: pytest.MonkeyPatch) -> None:
