@@ -13,6 +13,7 @@ from dapo.engine.fused import FusedDecoder
 from dapo.engine.slotted import SlottedDecoder
 from dapo.engine.waves import WaveDecoder
 from dapo.engine.weights import FusedWeights
+from dapo.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,12 +24,17 @@ Make = Callable[[int], Decoder]
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Largest mean difference between logits, in standard deviations of the logits. Rounding makes a
 hundredth of it, a wrong mask, rotation or norm a hundred times as much."""
+GARBAGE = 0.5
+"""The same for the last choice, behind which there is none: refused is only what is no rounding at all."""
 
 
 def choose(
     model: PreTrainedModel, context: Context, pad_id: int, prefill_tokens: int, cuda_graphs: bool
 ) -> tuple[Make, list[str]]:
-    """How to decode this model, and what there is to say about it where it is not the fastest way."""
+    """How to decode this model, and what there is to say about it where it is not the fastest way.
+
+    Raises UserError where no way gives the model's own logits.
+    """
     dtype = compute_dtype(model, context)
 
     def fused(slots: int) -> Decoder:
@@ -37,15 +43,22 @@ def choose(
     def slotted(slots: int) -> Decoder:
         return SlottedDecoder(model, context, slots, prefill_tokens)
 
-    no_fused = problem(fused, model, context, dtype)
+    def waves(slots: int) -> Decoder:
+        return WaveDecoder(model, context, slots, pad_id)
+
+    no_fused = problem(fused, model, context, TOLERANCE[dtype])
     if no_fused is None:
         return fused, []
-    no_slots = problem(slotted, model, context, dtype)
+    no_slots = problem(slotted, model, context, TOLERANCE[dtype])
     if no_slots is None:
         return slotted, [f"the sampler runs the model's own modules, which is slower: {no_fused}"]
-    return lambda slots: WaveDecoder(model, context, slots, pad_id), [
-        f"the sampler works batch by batch, which is slow: {no_slots}"
-    ]
+    no_waves = problem(waves, model, context, GARBAGE)
+    if no_waves is None:
+        return waves, [f"the sampler works batch by batch, which is slow: {no_slots}"]
+    raise UserError(
+        f"{type(model).__name__} cannot be sampled from: with its cache, {no_waves}; "
+        "choose another model, or another version of transformers"
+    )
 
 
 @torch.inference_mode()
@@ -56,13 +69,13 @@ def compute_dtype(model: PreTrainedModel, context: Context) -> torch.dtype:
         return torch.nn.functional.linear(one, one).dtype
 
 
-def problem(make: Make, model: PreTrainedModel, context: Context, dtype: torch.dtype) -> str | None:
+def problem(make: Make, model: PreTrainedModel, context: Context, tolerance: float) -> str | None:
     """Why this decoder does not serve the model, None if it does: asked by trying it."""
     try:
         difference = _probe(make, model, context)
     except (ValueError, TypeError, RuntimeError, AttributeError, IndexError, KeyError) as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if difference > TOLERANCE[dtype]:
+    if difference > tolerance:
         return f"its logits differ from the model's own, by {difference:.2g} standard deviations"
     return None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,12 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from dapo.engine import choice
 from dapo.engine.cache import SlotCache
+from dapo.engine.decoder import Integers
 from dapo.engine.fused import FusedDecoder
 from dapo.engine.slotted import SlottedDecoder
 from dapo.engine.waves import WaveDecoder
 from dapo.engine.weights import FusedWeights, LayerWeights
+from dapo.errors import UserError
 from dapo.types import SamplingParams
 from tests.unit.engine import tiny
 
@@ -150,6 +153,36 @@ def test_slots_that_are_wrong_give_way_to_batches(monkeypatch: pytest.MonkeyPatc
     assert isinstance(sampler.decoder(), WaveDecoder)
     (note,) = sampler.notes
     assert re.fullmatch(f"the sampler works batch by batch, which is slow: {DIFFERS}", note)
+
+
+def another_row_goes_on(patch: pytest.MonkeyPatch) -> None:
+    def drop(self: WaveDecoder, ended: Sequence[int]) -> Integers:
+        self._rows = self._rows[: len(self._rows) - len(ended)]
+        return np.arange(len(self._rows)) + len(ended)
+
+    patch.setattr(WaveDecoder, "drop", drop)
+
+
+def no_cache(patch: pytest.MonkeyPatch) -> None:
+    def fail(self: WaveDecoder, ids: Tensor, positions: Tensor) -> Tensor:
+        raise AttributeError("its output has no cache")
+
+    patch.setattr(WaveDecoder, "_forward", fail)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "reason"), [(another_row_goes_on, DIFFERS), (no_cache, "its output has no cache")]
+)
+def test_a_model_that_no_decoder_gets_right_is_refused(
+    monkeypatch: pytest.MonkeyPatch, mistake: Callable[[pytest.MonkeyPatch], None], reason: str
+) -> None:
+    """Before a run has spent hours on what another model might have written."""
+    model = tiny.model("mamba", "eager")
+    mistake(monkeypatch)
+    with pytest.raises(
+        UserError, match=f"MambaForCausalLM cannot be sampled from: with its cache, {reason};"
+    ):
+        tiny.sampler(model, 4)
 
 
 @pytest.mark.parametrize("context", [nullcontext, autocast])
