@@ -35,6 +35,13 @@ class Size:
     def feed_forward(self) -> int:
         return 3 * self.hidden
 
+    @property
+    def parameters(self) -> int:
+        """Number of weights; the embeddings are also the output layer."""
+        h, kv = self.hidden, self.hidden // self.heads * self.key_value_heads
+        layer = (2 * h * h + h) + 2 * (h * kv + kv) + 3 * h * self.feed_forward + 2 * h
+        return VOCABULARY * h + self.layers * layer + h
+
 
 def make_model(directory: Path, size: Size | None = None, seed: int = 0) -> Path:
     """Write config and weights. Returns `directory`."""
@@ -58,7 +65,9 @@ def make_model(directory: Path, size: Size | None = None, seed: int = 0) -> Path
     logging.disable_progress_bar()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        Qwen2ForCausalLM(config).save_pretrained(directory)
+        model = Qwen2ForCausalLM(config)
+    assert model.num_parameters() == size.parameters
+    model.save_pretrained(directory)
     return directory
 
 
