@@ -152,12 +152,18 @@ def draw(found: Sequence[Series], path: Path) -> None:
             panel.loglog(one.x, one.seconds, marker="o", label=f"{one.name} ({one.slope:.2f})")
         x, first = np.array(shown[0].x), shown[0].seconds[0]
         panel.loglog(x, first * x / x[0], "k--", linewidth=0.8, label="linear")
+        panel.set_xticks(x, [_short(value) for value in x], fontsize=7)
+        panel.minorticks_off()
         panel.set_xlabel(grows)
         panel.legend(fontsize=7)
     panels[0].set_ylabel("seconds")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=120)
     print(f"drawn to {path}")
+
+
+def _short(value: float) -> str:
+    return f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:.0f}"
 
 
 def main() -> None:
