@@ -100,10 +100,13 @@ def _environment(threads: int) -> dict[str, str]:
 Answers = list[dict[str, Any]]
 
 
-def measure(sides: Mapping[str, Side], repeats: int, threads: int) -> dict[str, Answers | Missing]:
+def measure(
+    sides: Mapping[str, Side], repeats: int, threads: int, *, together: bool = False
+) -> dict[str, Answers | Missing]:
     """Ask every side `repeats` times, in turns, the order reversed each time. Some may be missing.
 
-    They load and warm up side by side; after that one computes at a time.
+    One computes at a time; with `together`, they all load and warm up at once, which is quicker and takes
+    the memory of all of them.
     """
     results: dict[str, Answers | Missing] = {}
     workers: dict[str, Worker] = {}
@@ -118,8 +121,11 @@ def measure(sides: Mapping[str, Side], repeats: int, threads: int) -> dict[str, 
 
     for name, side in sides.items():
         attempt(name, lambda name=name, side=side: workers.update({name: Worker(side, threads)}))
+        if name in workers and not together:
+            attempt(name, workers[name].receive)
     for name, worker in workers.items():
-        attempt(name, worker.receive)
+        if together:
+            attempt(name, worker.receive)
     for repeat in range(repeats):
         for name in list(workers) if repeat % 2 == 0 else reversed(list(workers)):
             attempt(name, lambda name=name: results[name].append(workers[name].ask()))

@@ -133,7 +133,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model = make_model(Path(scratch))
         for workload in workloads(given.quick, given.bf16):
-            results = measure(sides(workload, model, given.quick), given.repeats, given.threads)
+            shown = sides(workload, model, given.quick)
+            results = measure(shown, given.repeats, given.threads, together=given.quick)
             found = rows_of(workload, results)
             ratios, rows = ratios + found[0], rows + found[1]
     report("sampler", ratios + rows, {**vars(given), "continuous batching": CONTINUOUS}, quick=given.quick)

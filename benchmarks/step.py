@@ -129,7 +129,8 @@ def main() -> None:
         make_model(scratch / "model")
         for precision in given.precision:
             for workload in WORKLOADS:
-                results = measure(sides(workload, precision, given, scratch), given.repeats, given.threads)
+                shown = sides(workload, precision, given, scratch)
+                results = measure(shown, given.repeats, given.threads, together=given.quick)
                 found = rows_of(workload, precision, results)
                 ratios, rows = ratios + found[0], rows + found[1]
     report("step", ratios + rows, vars(given), quick=given.quick)
