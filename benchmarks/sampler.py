@@ -55,16 +55,14 @@ class Workload:
 def workloads(quick: bool, bf16: bool) -> list[Workload]:
     equal = {"generate": 1.5, "vllm": 0.0}
     tail = {"generate": 10.0, "continuous": 8.0, "vllm": 2.0}
-    if quick:
-        return [
-            Workload("equal lengths", [16] * 16, 16, equal),
-            Workload("long tail", long_tail(32, median=16, limit=64), 8, tail),
-        ]
+    lengths, slots = ([16] * 16, 8) if quick else ([128] * 128, 64)
     found = [
-        Workload("equal lengths", [128] * 128, 128, equal),
-        Workload("long tail", long_tail(512), 64, tail),
+        Workload("equal lengths", lengths, len(lengths), equal),
+        Workload("long tail", long_tail(32, 16, limit=64) if quick else long_tail(512), slots, tail),
     ]
-    return [*found, Workload("equal lengths, bf16", [128] * 128, 128, equal, "bfloat16")] if bf16 else found
+    if bf16:
+        found.append(Workload("equal lengths, bf16", lengths, len(lengths), equal, "bfloat16"))
+    return found
 
 
 def sides(workload: Workload, model: Path, quick: bool) -> dict[str, Side]:
