@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,49 +13,64 @@ from dapo.types import Sample
 
 Layout = Literal["padded", "packed"]
 
+USEFUL_SHARE = 0.9
+"""Of the tokens of a padded batch, padding included, those of samples: at least this share."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """What one forward pass reads, and where in its output the completion tokens are predicted.
 
-    N counts the completion tokens of all samples, in the order of the samples.
+    N counts the completion tokens of all samples, in the order of the samples. There is no attention
+    mask: the models are causal, so no token sees the padding, which stands behind all of its row.
     """
 
     input_ids: Tensor
     """int64 [B, W]."""
-    attention_mask: Tensor | None
-    """int64 [B, W]; None where `position_ids` alone keep packed samples apart."""
-    position_ids: Tensor
-    """int64 [B, W]."""
+    position_ids: Tensor | None
+    """int64 [1, W] where they keep packed samples apart; None where each row is one sample."""
     rows: Tensor
-    """int64 [N]: row of the logits that predict each completion token."""
+    """int64 [N]: row of the hidden state that predicts each completion token."""
     columns: Tensor
-    """int64 [N]: column of those logits."""
+    """int64 [N]: column of that hidden state."""
     targets: Tensor
     """int64 [N]: the completion tokens."""
     logits_to_keep: int
-    """How many of the last columns have to be turned into logits; 0 means all."""
+    """How many of the last columns predict a completion token of some row; 0 means all."""
+
+    def only(self, wanted: Tensor) -> Batch:
+        """The same forward pass, of which only these completion tokens (bool [N]) are predicted."""
+        return replace(
+            self, rows=self.rows[wanted], columns=self.columns[wanted], targets=self.targets[wanted]
+        )
 
 
 def plan(samples: Sequence[Sample], tokens_per_batch: int, layout: Layout) -> list[list[int]]:
     """Split sample indices into batches of at most `tokens_per_batch` tokens, padding included.
 
-    Longest first, so that samples of like length share a batch. A sample longer than the budget has
-    a batch to itself.
+    Longest first, so that samples of like length share a batch. A padded batch is closed before its
+    useful share would fall under `USEFUL_SHARE`. A sample longer than the budget has a batch to itself.
     """
     order = sorted(range(len(samples)), key=lambda index: (-samples[index].total_tokens, index))
     batches: list[list[int]] = []
-    used = width = 0
+    tokens = width = 0
     for index in order:
         length = samples[index].total_tokens
-        cost = width if layout == "padded" else length
-        if not batches or used + cost > tokens_per_batch:
+        rows = len(batches[-1]) + 1 if batches else 0
+        size = rows * width if layout == "padded" else tokens + length
+        if not batches or size > tokens_per_batch or tokens + length < USEFUL_SHARE * size:
             batches.append([])
-            used, width = 0, length
-            cost = length
+            tokens, width = 0, length
         batches[-1].append(index)
-        used += cost
+        tokens += length
     return batches
+
+
+def useful_share(batches: Sequence[Sequence[Sample]], layout: Layout) -> float:
+    """Of all tokens that the batches' forward passes read, padding included, those of samples."""
+    lengths = [[sample.total_tokens for sample in batch] for batch in batches]
+    tokens = sum(map(sum, lengths))
+    return tokens / (sum(len(own) * max(own) for own in lengths) if layout == "padded" else tokens)
 
 
 def collate(samples: Sequence[Sample], pad_id: int, layout: Layout) -> Batch:
@@ -66,17 +81,14 @@ def collate(samples: Sequence[Sample], pad_id: int, layout: Layout) -> Batch:
 def _padded(samples: Sequence[Sample], pad_id: int) -> Batch:
     width = max(sample.total_tokens for sample in samples)
     ids = torch.full((len(samples), width), pad_id, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
     rows, columns = [], []
     for row, sample in enumerate(samples):
         ids[row, : sample.total_tokens] = torch.tensor([*sample.prompt_ids, *sample.completion_ids])
-        mask[row, : sample.total_tokens] = 1
         rows.append(torch.full((len(sample.completion_ids),), row))
         columns.append(_predicting(sample))
     return Batch(
         input_ids=ids,
-        attention_mask=mask,
-        position_ids=torch.arange(width).expand(len(samples), width),
+        position_ids=None,
         rows=torch.cat(rows),
         columns=torch.cat(columns),
         targets=_targets(samples),
@@ -95,7 +107,6 @@ def _packed(samples: Sequence[Sample]) -> Batch:
     column = torch.cat(columns)
     return Batch(
         input_ids=torch.cat(ids).unsqueeze(0),
-        attention_mask=None,
         position_ids=torch.cat(positions).unsqueeze(0),
         rows=torch.zeros_like(column),
         columns=column,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from dapo.algorithms import Algorithm
-from dapo.batches import Batch, Layout, collate, plan
+from dapo.batches import Batch, Layout, collate, plan, useful_share
 from dapo.core.kl import estimate
-from dapo.core.logprobs import token_logprobs
 from dapo.core.reduce import Totals
 from dapo.core.schedule import Schedule
 from dapo.core.segments import Segments
 from dapo.engine.decoder import Context
+from dapo.scoring import Scorer
 from dapo.types import Sample
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ class Learner:
     ) -> None:
         """`temperature` is the one completions are sampled at: all log-probabilities are taken there."""
         self.model = model
-        self.reference = reference
         self.pad_id = pad_id
-        self.temperature = temperature
         self.context = context
+        with context():
+            self.policy = Scorer(model, temperature)
+            self.reference = None if reference is None else Scorer(reference, temperature)
         self.settings = settings
         self.optimizer_settings = optimizer
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -91,24 +92,24 @@ class Learner:
         self.updates = 0
         """Optimizer updates made so far; the clock of the learning rate's warm-up."""
 
-    @torch.no_grad()
-    def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
-        """Fill in old_logprobs and entropies; ref_logprobs too where a `reference` is asked for."""
-        for indices in plan(samples, self.settings.tokens_per_batch, self.settings.layout):
-            chosen = [samples[index] for index in indices]
-            lengths = [len(sample.completion_ids) for sample in chosen]
-            batch = collate(chosen, self.pad_id, self.settings.layout)
-            logprobs, entropies = self._forward(self.model, batch)
-            for sample, old, entropy in zip(
-                chosen, logprobs.cpu().split(lengths), entropies.cpu().split(lengths), strict=True
-            ):
-                sample.old_logprobs, sample.entropies = old, entropy
-            if reference:
-                if self.reference is None:
-                    raise ValueError("reference log-probabilities need a reference model")
-                ref_logprobs, _ = self._forward(self.reference, batch)
-                for sample, ref in zip(chosen, ref_logprobs.cpu().split(lengths), strict=True):
-                    sample.ref_logprobs = ref
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how this model is trained."""
+        return [] if self.policy.note is None else [self.policy.note]
+
+    def annotate(self, samples: Sequence[Sample], entropies: bool) -> None:
+        """Fill in old_logprobs under the current policy, and the `entropies` if asked for."""
+        for sample, logprobs, own in self._scores(self.policy, samples, entropies):
+            sample.old_logprobs, sample.old_is_borrowed = logprobs, False
+            if own is not None:
+                sample.entropies = own
+
+    def annotate_reference(self, samples: Sequence[Sample]) -> None:
+        """Fill in ref_logprobs. Raises ValueError where there is no reference model."""
+        if self.reference is None:
+            raise ValueError("reference log-probabilities need a reference model")
+        for sample, logprobs, _ in self._scores(self.reference, samples, entropies=False):
+            sample.ref_logprobs = logprobs
 
     def update(
         self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm, progress: float
@@ -126,6 +127,7 @@ class Learner:
         metrics = {name: value for name, value in sums.items() if name == "loss"}
         loss_tokens = sum(int(sample.loss_mask.sum()) for sample in samples)
         metrics |= {f"policy/{name}": value / loss_tokens for name, value in sums.items() if name != "loss"}
+        metrics["learner/useful_share"] = useful_share(self._with_loss(samples), self.settings.layout)
         finite = bool(torch.tensor(norm).isfinite())
         if finite:
             metrics["optim/lr"] = self._step(progress)
@@ -137,8 +139,7 @@ class Learner:
         """Add the gradient of the mini-batch's loss to the parameters. Returns sums over its tokens."""
         sums: dict[str, float] = {}
         self.model.train()
-        for indices in plan(samples, self.settings.tokens_per_batch, self.settings.layout):
-            chosen = [samples[index] for index in indices]
+        for chosen in self._with_loss(samples):
             loss, metrics = self._loss(chosen, totals, algorithm)
             loss.backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
@@ -146,19 +147,26 @@ class Learner:
         self.model.eval()
         return sums
 
+    def _with_loss(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        """Batches of the samples that have a token in the loss: the others need no pass."""
+        return self._batches([sample for sample in samples if bool(sample.loss_mask.any())])
+
+    def _batches(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        batches = plan(samples, self.settings.tokens_per_batch, self.settings.layout)
+        return [[samples[index] for index in indices] for indices in batches]
+
     def _loss(
         self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """This batch's share of the update's loss, and sums over its loss tokens."""
-        batch = collate(samples, self.pad_id, self.settings.layout)
-        logprobs, entropies = self._forward(self.model, batch)
+        mask = torch.cat([sample.loss_mask for sample in samples])
+        batch = collate(samples, self.pad_id, self.settings.layout).only(mask)
+        logprobs, entropies = self._score(self.policy, batch, algorithm.entropy_bonus > 0)
         device = logprobs.device
-        mask = torch.cat([sample.loss_mask for sample in samples]).to(device)
 
         def flat(parts: list[Tensor]) -> Tensor:
-            return torch.cat(parts).to(device)[mask]
+            return torch.cat(parts)[mask].to(device)
 
-        logprobs, entropies = logprobs[mask], entropies[mask]
         old_logprobs = flat([sample.old_logprobs for sample in samples])
         advantages = flat([torch.full((len(sample.completion_ids),), sample.advantage) for sample in samples])
         segments = Segments.from_lengths([int(sample.loss_mask.sum()) for sample in samples], device)
@@ -169,25 +177,26 @@ class Learner:
             kl = estimate(logprobs, ref_logprobs, algorithm.kl.estimator)
             per_token = per_token + algorithm.kl.coefficient * kl
             metrics = {**metrics, "kl_reference": kl.detach().sum()}
-        if algorithm.entropy_bonus:
+        if entropies is not None:
             per_token = per_token - algorithm.entropy_bonus * entropies
         loss = algorithm.reduction(per_token, segments, totals, flat([sample.counted for sample in samples]))
         return loss, {**metrics, "kl_old": (old_logprobs - logprobs.detach()).sum()}
 
-    def _forward(self, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies [N] of the batch's completion tokens."""
-        device = model.device
+    @torch.no_grad()
+    def _scores(
+        self, scorer: Scorer, samples: Sequence[Sample], entropies: bool
+    ) -> Iterator[tuple[Sample, Tensor, Tensor | None]]:
+        """Each sample with the log-probabilities and entropies of its completion tokens."""
+        for chosen in self._batches(samples):
+            lengths = [len(sample.completion_ids) for sample in chosen]
+            batch = collate(chosen, self.pad_id, self.settings.layout)
+            logprobs, found = self._score(scorer, batch, entropies)
+            parts = [None] * len(chosen) if found is None else found.cpu().split(lengths)
+            yield from zip(chosen, logprobs.cpu().split(lengths), parts, strict=True)
+
+    def _score(self, scorer: Scorer, batch: Batch, entropies: bool) -> tuple[Tensor, Tensor | None]:
         with self.context():
-            logits = model(
-                input_ids=batch.input_ids.to(device),
-                attention_mask=None if batch.attention_mask is None else batch.attention_mask.to(device),
-                position_ids=batch.position_ids.to(device),
-                use_cache=False,
-                logits_to_keep=batch.logits_to_keep,
-            ).logits
-        offset = batch.input_ids.shape[1] - logits.shape[1]
-        predicting = logits[batch.rows.to(device), batch.columns.to(device) - offset]
-        return token_logprobs(predicting, batch.targets.to(device), self.temperature)
+            return scorer(batch, entropies)
 
     def _step(self, progress: float) -> float:
         """Apply the gradient at the scheduled learning rate, which is returned."""

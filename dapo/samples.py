@@ -103,14 +103,15 @@ def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_version: 
 
     The weight is the importance correction of a token that was not drawn from the policy of this step,
     times the mask of high-entropy tokens. `exact_version` is the policy whose log-probabilities the
-    sampler computes exactly as the learner does: its tokens need no correction. None: all tokens do.
+    sampler computes exactly as the learner does: its tokens enter the correction with a ratio of exactly 1.
+    None: all tokens are corrected.
     """
     for sample in samples:
         sample.weights = torch.ones(len(sample.completion_ids))
         sample.counted = sample.loss_mask
     inexact = any(exact_version is None or bool((s.policy_versions != exact_version).any()) for s in samples)
     if algorithm.off_policy is not None and inexact:
-        _correct(samples, algorithm.off_policy)
+        _correct(samples, algorithm.off_policy, exact_version)
     if algorithm.entropy_mask is not None:
         masks = [sample.loss_mask for sample in samples]
         kept = algorithm.entropy_mask([sample.entropies for sample in samples], masks)
@@ -120,14 +121,16 @@ def set_weights(samples: Sequence[Sample], algorithm: Algorithm, exact_version: 
                 sample.counted = sample.loss_mask & keep
 
 
-def _correct(samples: Sequence[Sample], correction: ImportanceCorrection) -> None:
+def _correct(samples: Sequence[Sample], correction: ImportanceCorrection, exact_version: int | None) -> None:
     """Weight tokens by how likely the policy of this step draws them, over the one that did."""
     lengths = [int(sample.loss_mask.sum()) for sample in samples]
-    weights = correction(
-        torch.cat([sample.old_logprobs[sample.loss_mask] for sample in samples]),
-        torch.cat([sample.sampler_logprobs[sample.loss_mask] for sample in samples]),
-        Segments.from_lengths(lengths),
-    )
+    old = torch.cat([sample.old_logprobs[sample.loss_mask] for sample in samples])
+    sampler = torch.cat([sample.sampler_logprobs[sample.loss_mask] for sample in samples])
+    if exact_version is not None:
+        versions = torch.cat([sample.policy_versions[sample.loss_mask] for sample in samples])
+        # Of an exact sampler the two differ by rounding, which is no reason for a weight.
+        sampler = torch.where(versions == exact_version, old, sampler)
+    weights = correction(old, sampler, Segments.from_lengths(lengths))
     for sample, part in zip(samples, weights.split(lengths), strict=True):
         sample.weights[sample.loss_mask] = part
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from dapo.agreement import compared
 from dapo.core.off_policy import mismatch
 from dapo.sampling.sampled import Sampled
 from dapo.types import GradedGroup, Sample
@@ -31,7 +32,8 @@ def step_metrics(
         **_sampling(sampled),
         **sampled.account.metrics(),
         **_staleness(samples, version),
-        **_policy(samples, version),
+        **_entropy(sampled),
+        **_mismatch(samples, version),
         **_updates(updates),
         **_times(sampled, seconds),
     }
@@ -99,22 +101,30 @@ def _staleness(samples: Sequence[Sample], version: int) -> dict[str, float]:
     }
 
 
-def _policy(samples: Sequence[Sample], version: int) -> dict[str, float]:
-    masks = [sample.loss_mask for sample in samples]
-    if not any(bool(mask.any()) for mask in masks):
-        return {}
-    entropies = torch.cat([s.entropies[mask] for s, mask in zip(samples, masks, strict=True)])
-    return {"policy/entropy": float(entropies.mean()), **_mismatch(samples, version)}
+def _entropy(sampled: Sampled) -> dict[str, float]:
+    """Of the policy, in nats per token: the mean of -log p over all tokens it wrote, kept or not.
+
+    Without bias, because every token was drawn from the very distribution its log-probability is taken
+    under (at the sampling temperature), and because it looks at all that was finished: dynamic sampling
+    selects by verdict, which goes along with how sure the policy is. It costs nothing; its standard
+    error is about one over the root of the number of tokens.
+    """
+    surprises = [
+        -logprob
+        for group in sampled.finished
+        for rollout in group.rollouts
+        for logprob, own in zip(
+            rollout.completion.sampler_logprobs, rollout.completion.trainable, strict=True
+        )
+        if own
+    ]
+    return {"policy/entropy": float(np.mean(surprises))} if surprises else {}
 
 
 def _mismatch(samples: Sequence[Sample], version: int) -> dict[str, float]:
     """How far sampler and learner are apart, over tokens both saw with the same weights."""
-    fresh = [sample.loss_mask & (sample.policy_versions == version) for sample in samples]
-    old = torch.cat([s.old_logprobs[mask] for s, mask in zip(samples, fresh, strict=True)])
-    sampler = torch.cat([s.sampler_logprobs[mask] for s, mask in zip(samples, fresh, strict=True)])
-    if not len(old):
-        return {}
-    return {f"mismatch/{name}": value for name, value in mismatch(old, sampler).items()}
+    old, sampler = compared(samples, version)
+    return {f"mismatch/{name}": value for name, value in mismatch(old, sampler).items()} if len(old) else {}
 
 
 def _updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dapo import agreement
 from dapo import samples as rows
 from dapo.algorithms import Algorithm
 from dapo.backends.base import Backend
@@ -118,9 +119,15 @@ class Trainer:
         groups = sampled.trained
         samples = rows.to_samples(groups, self.algorithm)
         with self._phase("annotate"):
-            self.backend.annotate(samples, reference=self.algorithm.kl is not None)
+            self.backend.annotate(
+                samples,
+                reference=self.algorithm.kl is not None,
+                entropies=self.algorithm.entropy_mask is not None,
+            )
+        exact_version = version if self.backend.exact_sampler else None
+        agreement.check(samples, exact_version)  # the sampler speaks with the learner's policy
         rows.set_advantages(groups, samples, self.algorithm)  # Eq. 9
-        rows.set_weights(samples, self.algorithm, version if self.backend.exact_sampler else None)
+        rows.set_weights(samples, self.algorithm, exact_version)
         samples += rows.copies_of(samples, sampled.copies, self.sizes.group_size)
         with self._phase("update"):
             updates = self._update(samples)  # Eq. 8

@@ -163,7 +163,7 @@ class GradedGroup:
 class Sample:
     """One rollout as a training row. Tensors have shape [T], one entry per completion token.
 
-    `annotate` fills in the log-probabilities and entropies, the trainer the rest.
+    `annotate` fills in the log-probabilities and entropies it is asked for, the trainer the rest.
     """
 
     prompt_ids: Sequence[int]
@@ -175,7 +175,10 @@ class Sample:
     """Int: the policy each token was drawn from. Empty for demonstrations, which none wrote."""
     advantage: float = 0.0
     old_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
+    old_is_borrowed: bool = False
+    """True where `old_logprobs` are those of an exact sampler, and the learner has not computed its own."""
     entropies: Tensor = field(default_factory=lambda: torch.empty(0))
+    """Empty unless the algorithm reads them."""
     ref_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
     """Empty unless a KL penalty is on."""
     weights: Tensor = field(default_factory=lambda: torch.empty(0))

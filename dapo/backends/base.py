@@ -39,8 +39,16 @@ class Backend(Generator, Protocol):
         """True if sampler and learner compute the same log-probabilities for the same weights."""
         ...
 
-    def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
-        """Fill in old_logprobs and entropies under the current policy, ref_logprobs if asked."""
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how this backend computes, a line each."""
+        ...
+
+    def annotate(self, samples: Sequence[Sample], reference: bool, entropies: bool) -> None:
+        """Fill in old_logprobs under the current policy, ref_logprobs and entropies if asked.
+
+        Under an exact sampler most old_logprobs may be borrowed from it (see `dapo.agreement`).
+        """
         ...
 
     def update(

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from dapo.agreement import borrow
 from dapo.algorithms import Algorithm
 from dapo.core.reduce import Totals
 from dapo.engine.sampler import EmbeddedGeneration, Sampler, SamplerSettings
@@ -78,8 +79,16 @@ class LocalBackend(LocalSampler):
         """In float32 decoding and training agree to rounding; in bfloat16 they measurably do not."""
         return self.settings.precision == "float32"
 
-    def annotate(self, samples: Sequence[Sample], reference: bool) -> None:
-        self.learner.annotate(samples, reference)
+    @property
+    def notes(self) -> list[str]:
+        return self.learner.notes
+
+    def annotate(self, samples: Sequence[Sample], reference: bool, entropies: bool) -> None:
+        borrows = self.exact_sampler and not entropies
+        own = borrow(samples, self.policy_version) if borrows else samples
+        self.learner.annotate(own, entropies)
+        if reference:
+            self.learner.annotate_reference(samples)
 
     def update(
         self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm, progress: float

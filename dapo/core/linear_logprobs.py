@@ -176,7 +176,7 @@ class _Logits:
             bias = None if self.bias is None else self.bias[words].to(self.hidden.dtype)
             for start in range(0, len(self.hidden), self.block.tokens):
                 rows = slice(start, start + self.block.tokens)
-                # An autocast region, where there is one, has been obeyed already.
+                # Dtypes are settled; the backward pass may run in an autocast region that this was not in.
                 with torch.autocast(self.hidden.device.type, enabled=False):
                     logits = linear(self.hidden[rows], weight, bias)
                 yield number, rows, logits.to(self.dtype).div_(self.temperature)
@@ -195,11 +195,10 @@ class _Logits:
         if grad_bias is not None:
             grad_bias[words] += gradient.sum(0)
         gradient = gradient.to(hidden.dtype)
-        with torch.autocast(hidden.device.type, enabled=False):
-            if grad_hidden is not None:
-                _add_product(grad_hidden[rows], gradient, self.weight[words].to(hidden.dtype))
-            if grad_weight is not None:
-                _add_product(grad_weight[words], gradient.T, hidden)
+        if grad_hidden is not None:
+            _add_product(grad_hidden[rows], gradient, self.weight[words].to(hidden.dtype))
+        if grad_weight is not None:
+            _add_product(grad_weight[words], gradient.T, hidden)
 
     def _words(self, number: int) -> slice:
         start = number * self.block.vocabulary

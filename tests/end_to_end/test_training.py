@@ -305,6 +305,7 @@ def test_bfloat16_trains_with_the_importance_correction_on(recipe: Recipe) -> No
     first = run.trainer.train_step()
     assert first.metrics["staleness/max"] == 0
     assert first.metrics["mismatch/kl"] != 0
+    assert not any(sample.old_is_borrowed for sample in first.samples)
     weights = torch.cat([sample.weights for sample in first.samples])
     ratios = torch.cat([(sample.old_logprobs - sample.sampler_logprobs).exp() for sample in first.samples])
     assert (weights != 1).any()
@@ -320,10 +321,72 @@ def test_in_float32_the_tokens_of_the_steps_own_policy_need_no_correction(recipe
     later = run.trainer.train_step().samples
     stale = torch.cat([sample.policy_versions < 1 for sample in later])
     weights = torch.cat([sample.weights for sample in later])
-    assert torch.allclose(weights[~stale], torch.ones_like(weights[~stale]), atol=1e-4)
+    assert torch.equal(weights[~stale], torch.ones_like(weights[~stale]))
     assert (weights[stale] - 1).abs().mean() > 0.01
     run.trainer.close()
     run.directory.close()
+
+
+def test_the_entropy_is_that_of_all_completions_kept_or_not(recipe: Recipe) -> None:
+    """By an algorithm that reads exact entropies and by one that does not, it is the same figure."""
+    steps = {}
+    for name in ("dapo", "dapo-80-20"):
+        run = Run(load_recipe({**recipe, "algorithm": name}, {"run.dir": f"{recipe['run']['dir']}-{name}"}))
+        steps[name] = step = run.trainer.train_step()
+        run.trainer.close()
+        run.directory.close()
+        logprobs = [
+            logprob
+            for group in step.sampled.finished
+            for rollout in group.rollouts
+            for logprob in rollout.completion.sampler_logprobs
+        ]
+        assert len(logprobs) > sum(len(sample.completion_ids) for sample in step.samples)
+        assert step.metrics["policy/entropy"] == pytest.approx(-sum(logprobs) / len(logprobs))
+    assert not any(len(sample.entropies) for sample in steps["dapo"].samples)
+    exact = torch.cat([sample.entropies for sample in steps["dapo-80-20"].samples])
+    assert steps["dapo"].metrics["policy/entropy"] == pytest.approx(float(exact.mean()), rel=0.05)
+
+
+def test_most_log_probabilities_are_borrowed_and_some_are_looked_at(recipe: Recipe) -> None:
+    run = Run(load_recipe(recipe))
+    step = run.trainer.train_step()
+    own = [sample for sample in step.samples if not sample.old_is_borrowed]
+    assert 0 < len(own) < 0.2 * len(step.samples)
+    assert all(torch.allclose(s.old_logprobs, s.sampler_logprobs, atol=1e-5) for s in own)
+    assert 0 < step.metrics["mismatch/max_abs_logprob_difference"] < 1e-5
+    assert step.metrics["learner/useful_share"] >= 0.9
+    run.trainer.close()
+    run.directory.close()
+
+
+@pytest.mark.parametrize("algorithm", ["dapo", "dapo-80-20"])
+def test_a_sampler_with_other_weights_than_the_learner_stops_the_run_before_the_update(
+    recipe: Recipe, algorithm: str
+) -> None:
+    run = Run(load_recipe({**recipe, "algorithm": algorithm}, {"checkpoint.every": 1}))
+    show, seen = run.trainer.on_phase, []
+    changed = {}
+
+    def spoil(phase: str) -> None:
+        """In the third step, move the weights between sampling and learning."""
+        show(phase)
+        seen.append(phase)
+        if phase == "annotate" and seen.count(phase) == 3:
+            for parameter in run.backend.model.parameters():
+                parameter.data += 0.02 * torch.randn_like(parameter)
+            changed.update({k: v.clone() for k, v in run.backend.model.state_dict().items()})
+
+    run.trainer.on_phase = spoil
+    with pytest.raises(UserError, match=r"sampler and learner disagree.*last checkpoint is sound"):
+        run.train()
+    assert seen[-1] == "annotate"
+    assert all(torch.equal(changed[k], v) for k, v in run.backend.model.state_dict().items())
+    assert [line["optim/updates"] for line in steps_of(recipe["run"]["dir"])] == [2, 2]
+    resumed = Run(load_recipe({**recipe, "algorithm": algorithm}, {"checkpoint.every": 1}), resume=True)
+    assert resumed.trainer.step == 2
+    resumed.train()
+    assert len(steps_of(recipe["run"]["dir"])) == 6
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ def annotated_samples(learner: Learner, algorithm: Algorithm) -> list[Sample]:
                 advantage=(-1.0) ** index * (0.5 + index / 4),
             )
         )
-    learner.annotate(samples, reference=algorithm.kl is not None)
+    learner.annotate(samples, entropies=algorithm.entropy_mask is not None)
+    if algorithm.kl is not None:
+        learner.annotate_reference(samples)
     for sample in samples:
         sample.old_logprobs = sample.old_logprobs + 0.3 * torch.randn(
             len(sample.completion_ids), generator=generator

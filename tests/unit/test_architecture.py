@@ -31,7 +31,7 @@ FLOORS: list[set[str]] = [
         "budget",
         "generation",
     },
-    {"engine", "learner", "model", "scratch", "grading", "sampling", "samples"},
+    {"engine", "learner", "scoring", "model", "scratch", "grading", "sampling", "samples", "agreement"},
     {"backends", "cluster", "step_metrics"},
     {"trainer", "evaluation", "sft"},
     {"recipe"},  # Where names become objects.
@@ -47,6 +47,7 @@ SAME_FLOOR = {
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",
     ("data", "text"): "a stream hands out prompts as token ids; only text sees strings and ids together",
     ("learner", "engine"): "the learner reads a model exactly as the sampler over the same weights does",
+    ("learner", "scoring"): "the learner takes its log-probabilities from there",
     ("backends", "cluster"): "the driver of a cluster starts its workers",
 }
 """Imports between two parts of one floor that are meant, and why."""

@@ -1,0 +1,112 @@
+"""What the learner computes, and what it leaves alone because nothing reads it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dapo import samples as rows
+from dapo.algorithms import PRESETS, Algorithm
+from dapo.batches import Batch
+from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.model import ModelSettings, load_codec, load_model
+from dapo.types import Sample
+
+DAPO = PRESETS["dapo"].resolved(64)
+WITH_BONUS = replace(DAPO, entropy_bonus=0.01)
+
+
+@pytest.fixture
+def learner(tiny_model: Path) -> Learner:
+    model = ModelSettings(str(tiny_model), template="plain")
+    return Learner(
+        load_model(model),
+        pad_id=load_codec(model).pad_id,
+        temperature=1.0,
+        context=nullcontext,
+        optimizer=OptimizerSettings(lr=1e-3),
+        settings=LearnerSettings(),
+    )
+
+
+def samples(learner: Learner) -> list[Sample]:
+    """Of 4, 10 and 10 completion tokens; the second has 6 loss tokens, the third none."""
+    made = [
+        Sample(
+            prompt_ids=[3, 4],
+            completion_ids=list(range(5, 5 + length)),
+            loss_mask=torch.arange(length) < counted,
+            sampler_logprobs=torch.full((length,), -3.0),
+            advantage=1.0,
+        )
+        for length, counted in ((4, 4), (10, 6), (10, 0))
+    ]
+    learner.annotate(made, entropies=False)
+    rows.set_weights(made, DAPO, exact_version=None)
+    return made
+
+
+def scored(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, bool]]:
+    """What is asked of the policy from here on."""
+    calls: list[tuple[Batch, bool]] = []
+    policy: Any = learner.policy
+
+    def record(batch: Batch, entropies: bool) -> Any:
+        calls.append((batch, entropies))
+        return policy(batch, entropies)
+
+    monkeypatch.setattr(learner, "policy", record)
+    return calls
+
+
+@pytest.mark.parametrize(("algorithm", "asked"), [(DAPO, False), (WITH_BONUS, True)])
+def test_an_update_reads_loss_tokens_only_and_entropies_only_for_a_bonus(
+    learner: Learner, algorithm: Algorithm, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = samples(learner)
+    calls = scored(learner, monkeypatch)
+    metrics = learner.update(made, rows.totals_of(made), algorithm, 0.0)
+    assert [(sum(batch.input_ids.shape), len(batch.targets), e) for batch, e in calls] == [
+        (1 + 12, 6, asked),
+        (1 + 6, 4, asked),
+    ]
+    assert metrics["learner/useful_share"] == 1.0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_annotation_scores_every_completion_token_and_entropies_if_asked(
+    learner: Learner, asked: bool
+) -> None:
+    made = samples(learner)
+    learner.annotate(made, entropies=asked)
+    for sample in made:
+        assert len(sample.old_logprobs) == len(sample.completion_ids)
+        assert len(sample.entropies) == (len(sample.completion_ids) if asked else 0)
+
+
+def test_an_entropy_bonus_raises_the_entropy(learner: Learner) -> None:
+    """With no advantage, the bonus is all that moves the policy."""
+    made = samples(learner)
+    for sample in made:
+        sample.advantage = 0.0
+    learner.annotate(made, entropies=True)
+    before = torch.cat([sample.entropies[sample.loss_mask] for sample in made]).mean()
+    learner.update(made, rows.totals_of(made), WITH_BONUS, 0.0)
+    learner.annotate(made, entropies=True)
+    assert torch.cat([sample.entropies[sample.loss_mask] for sample in made]).mean() > before
+
+
+def test_reference_log_probabilities_need_a_reference(learner: Learner) -> None:
+    with pytest.raises(ValueError, match="need a reference model"):
+        learner.annotate_reference(samples(learner))
+
+
+def test_a_model_whose_logits_have_to_be_held_is_noted(learner: Learner) -> None:
+    assert learner.notes == []
+    learner.policy.head = None
+    assert "LlamaForCausalLM does more" in learner.notes[0]
