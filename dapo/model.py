@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "bfloat16"]
 
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
+"""Of x86 and of ARM, by the names of `torch.cpu.get_capabilities`. One of them is enough."""
+
 
 class ModelError(UserError):
     """A model that cannot be loaded as it stands. The message names the fix."""
@@ -62,6 +65,19 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def precision_note(precision: Precision, device: torch.device) -> str | None:
+    """A warning where products in this precision are slower than in float32, for want of instructions."""
+    if precision == "float32" or device.type != "cpu":
+        return None
+    found = torch.cpu.get_capabilities()
+    if any(found.get(name) for name in BFLOAT16_INSTRUCTIONS):
+        return None
+    return (
+        "model.precision: bfloat16 is emulated on this CPU, which has no instructions for it "
+        f"({', '.join(BFLOAT16_INSTRUCTIONS)}): slower than float32, and no more exact"
+    )
 
 
 def load_codec(settings: ModelSettings) -> TextCodec:

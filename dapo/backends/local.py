@@ -12,7 +12,7 @@ from dapo.algorithms import Algorithm
 from dapo.core.reduce import Totals
 from dapo.engine.sampler import EmbeddedGeneration, Sampler, SamplerSettings
 from dapo.learner import Learner, LearnerSettings, OptimizerSettings
-from dapo.model import ModelSettings, autocast, load_codec, load_model, save_model
+from dapo.model import ModelSettings, autocast, load_codec, load_model, precision_note, save_model
 from dapo.run.state import load_state, save_state
 from dapo.text import TextCodec
 from dapo.types import Admission, Sample, SamplingParams
@@ -81,7 +81,8 @@ class LocalBackend(LocalSampler):
 
     @property
     def notes(self) -> list[str]:
-        return self.learner.notes
+        slow = precision_note(self.settings.precision, self.model.device)
+        return self.learner.notes if slow is None else [slow, *self.learner.notes]
 
     def annotate(self, samples: Sequence[Sample], reference: bool, entropies: bool) -> None:
         borrows = self.exact_sampler and not entropies

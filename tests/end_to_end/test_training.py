@@ -389,6 +389,14 @@ def test_a_sampler_with_other_weights_than_the_learner_stops_the_run_before_the_
     assert len(steps_of(recipe["run"]["dir"])) == 6
 
 
+def test_a_slow_precision_is_said_at_the_start(
+    recipe: Recipe, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    dapo.train(recipe, num_steps=1, **{"model.precision": "bfloat16"})
+    assert "bfloat16 is emulated on this CPU" in " ".join(capsys.readouterr().out.split())
+
+
 @dataclass(frozen=True)
 class StartsWith:
     """A reward with a setting, handed over as an object."""

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from dapo.errors import UserError
-from dapo.model import ModelSettings, check_context, load_codec, load_model, resolve_device
+from dapo.model import (
+    ModelSettings,
+    check_context,
+    load_codec,
+    load_model,
+    precision_note,
+    resolve_device,
+)
 
 
 @pytest.fixture
@@ -69,3 +76,19 @@ def test_nothing_is_dropped_out(copy: Path) -> None:
 
 def test_the_device_is_taken_as_named() -> None:
     assert resolve_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "slow"), [({"avx512_f": True, "avx512_bf16": False}, True), ({"amx_bf16": True}, False)]
+)
+def test_bfloat16_that_a_cpu_has_to_emulate_is_said(
+    instructions: dict[str, bool], slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: instructions)
+    note = precision_note("bfloat16", torch.device("cpu"))
+    assert (note is not None) == slow
+    assert note is None or "slower than float32" in note
+    assert precision_note("float32", torch.device("cpu")) is None
+    assert precision_note("bfloat16", torch.device("cuda")) is None
