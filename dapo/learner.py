@@ -88,6 +88,7 @@ class Learner:
             betas=optimizer.betas,
             eps=optimizer.epsilon,
             weight_decay=optimizer.weight_decay,
+            fused=True,
         )
         self.updates = 0
         """Optimizer updates made so far; the clock of the learning rate's warm-up."""

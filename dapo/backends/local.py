@@ -34,8 +34,9 @@ class LocalSampler:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say about how this model is served."""
-        return self.sampler.notes
+        """What the user should know of how this model is sampled, and trained, a line each."""
+        slow = precision_note(self.settings.precision, self.model.device)
+        return self.sampler.notes if slow is None else [slow, *self.sampler.notes]
 
     @property
     def device(self) -> str:
@@ -81,8 +82,7 @@ class LocalBackend(LocalSampler):
 
     @property
     def notes(self) -> list[str]:
-        slow = precision_note(self.settings.precision, self.model.device)
-        return self.learner.notes if slow is None else [slow, *self.learner.notes]
+        return [*super().notes, *self.learner.notes]
 
     def annotate(self, samples: Sequence[Sample], reference: bool, entropies: bool) -> None:
         borrows = self.exact_sampler and not entropies
