@@ -90,8 +90,8 @@ def generate(job: Job) -> Callable[[], Result]:
 def continuous(job: Job) -> Callable[[], Result]:
     """transformers' continuous batching, with a limit for each request through its manager.
 
-    The settings are the fastest found on a CPU: eager or SDPA attention and the size of a page are the job's;
-    no sharing of blocks, as no two prompts begin alike.
+    Attention, page size and tokens per batch are the job's. No blocks are shared, as no two prompts begin
+    alike, and what only a GPU has is off.
     """
     from transformers import ContinuousBatchingConfig, GenerationConfig
 

@@ -32,7 +32,7 @@ from _workers import OURS, VLLM, Answers, Missing, Side, measure
 
 PROMPT_TOKENS = 32
 CONTINUOUS = {"attention": "sdpa", "page_size": 16, "batch_tokens": 2048}
-"""Of SDPA and eager attention and pages of 16, 64 and 256 tokens, the fastest on two cores."""
+"""Eager attention and pages of 64 and 256 tokens were slower or no faster in short trials."""
 VLLM_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: two cores have nothing to spare for a second
