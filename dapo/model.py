@@ -69,8 +69,8 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 def precision_note(precision: Precision, device: torch.device) -> str | None:
     """A warning where products in this precision are slower than in float32, for want of instructions."""
-    if precision == "float32" or device.type != "cpu":
-        return None
+    if precision == "float32" or device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return None  # older releases of torch cannot tell
     found = torch.cpu.get_capabilities()
     if any(found.get(name) for name in BFLOAT16_INSTRUCTIONS):
         return None
