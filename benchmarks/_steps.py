@@ -13,6 +13,7 @@ from typing import Any
 
 from _model import make_codec
 
+from dapo import agreement
 from dapo import samples as rows
 from dapo.algorithms import PRESETS
 from dapo.backends.local import LocalBackend
@@ -50,10 +51,12 @@ def step(backend: LocalBackend, prompts: Sequence[Prompt], params: SamplingParam
     graded = [_graded(group) for group in groups]
     times.append(time.perf_counter())
     samples = rows.to_samples(graded, ALGORITHM)
-    backend.annotate(samples, reference=False)
+    version = backend.policy_version if backend.exact_sampler else None
+    backend.annotate(samples, reference=False, entropies=False)
+    agreement.check(samples, version)
     times.append(time.perf_counter())
     rows.set_advantages(graded, samples, ALGORITHM)
-    rows.set_weights(samples, ALGORITHM, backend.policy_version if backend.exact_sampler else None)
+    rows.set_weights(samples, ALGORITHM, version)
     backend.update(samples, rows.totals_of(samples), ALGORITHM, 0.0)
     backend.sync()
     times.append(time.perf_counter())

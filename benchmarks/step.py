@@ -11,9 +11,9 @@ The reward is the share of even token ids, so that every group has a signal. TRL
 loss and optimizer (`peers/trl_shared.py`), everything off that costs, transformers.generate for all 128 at
 once, and forward and backward passes over --trl-batch completions; in the long tail once more with
 transformers' continuous batching. Its log-probabilities of the old policy come out of the update's own
-forward pass, ours from a pass of their own. bfloat16 is autocast on both sides. Each side has a process of
-its own, a warm-up step, and computes while the others sleep; the figures are medians. A ratio says how many
-times as fast ours is.
+forward pass; ours from the sampler in float32, from a pass of their own in bfloat16. bfloat16 is autocast
+on both sides. Each side has a process of its own, a warm-up step, and computes while the others sleep; the
+figures are medians. A ratio says how many times as fast ours is.
 """
 
 from __future__ import annotations
