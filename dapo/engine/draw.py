@@ -42,28 +42,33 @@ def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     double precision over a whole vocabulary would be most of the time of a draw.
     """
     vocabulary = probabilities.shape[-1]
+    share = uniform.unsqueeze(-1)
     if vocabulary <= 2 * BLOCK:
-        return _first_above(probabilities, uniform.unsqueeze(-1), relative=True)[0]
+        cumulative = probabilities.to(share.dtype).cumsum(dim=-1)
+        return _first_above(cumulative, share * cumulative[:, -1:]).squeeze(-1)
     padded = pad(probabilities, (0, -vocabulary % BLOCK)).unflatten(-1, (-1, BLOCK))
-    block, below = _first_above(padded.sum(dim=-1), uniform.unsqueeze(-1), relative=True)
-    inside = padded[torch.arange(len(block), device=block.device), block]
-    return block * BLOCK + _first_above(inside, below.unsqueeze(-1), relative=False)[0]
+    sums = padded.to(share.dtype).sum(dim=-1)
+    cumulative = sums.cumsum(dim=-1)
+    threshold = share * cumulative[:, -1:]
+    block = _first_above(cumulative, threshold)
+    left = threshold - (cumulative - sums).gather(-1, block)
+    inside = padded.gather(1, block.unsqueeze(-1).expand(-1, -1, BLOCK)).squeeze(1)
+    return (block * BLOCK + _inside(inside.to(share.dtype).cumsum(dim=-1), left)).squeeze(-1)
 
 
-def _first_above(weights: Tensor, threshold: Tensor, relative: bool) -> tuple[Tensor, Tensor]:
-    """The first place [B] where the cumulative sum of weights [B, n] exceeds the threshold [B, 1], and what
-    is left of the threshold there [B].
+def _first_above(cumulative: Tensor, threshold: Tensor) -> Tensor:
+    """The first place [B, 1] where a row [B, n] exceeds its threshold [B, 1], which is below its last value.
 
-    `relative`: the threshold is a share of the sum. Rounding never leads to a place of weight 0.
+    The place adds to the sum, so it has a weight. The last one where nothing is a number.
     """
-    cumulative = weights.to(threshold.dtype).cumsum(dim=-1)
-    total = cumulative[:, -1:].contiguous()
-    threshold = threshold * total if relative else threshold
-    place = torch.searchsorted(cumulative, threshold, right=True)
-    last = torch.searchsorted(cumulative, total)
-    place = torch.minimum(place, last)
-    before = cumulative.gather(-1, place) - weights.gather(-1, place).to(threshold.dtype)
-    return place.squeeze(-1), (threshold - before).clamp(min=0).squeeze(-1)
+    return torch.searchsorted(cumulative, threshold, right=True).clamp_(max=cumulative.shape[-1] - 1)
+
+
+def _inside(cumulative: Tensor, threshold: Tensor) -> Tensor:
+    """As `_first_above`, where rounding may have brought the threshold to the last value: then the first
+    place that has reached that."""
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(_first_above(cumulative, threshold), last)
 
 
 def truncate(logits: Tensor, params: SamplingParams) -> Tensor:

@@ -134,21 +134,34 @@ class FusedDecoder(SlotDecoder):
         weights = self.weights
         hidden = weights.embedding[ids]
         turns = self._rotations[positions].unsqueeze(1)
+        places = self._places(rows, positions)
         for layer, cache in zip(weights.layers, self.cache.parts[0], strict=True):
             qkv = self._qkv(layer, hidden, turns)
-            cache[rows, :, positions] = qkv[:, weights.heads :]
+            written = qkv[:, weights.heads :].reshape(-1, weights.dimension)
+            cache.view(-1, weights.dimension).index_copy_(0, places, written)
             seen = self._attention(qkv, cache, looking, reading)
             hidden = _add(hidden, seen, layer.out, layer.out_bias)
-            middle = rms_norm(hidden, hidden.shape[-1:], layer.norm_mid, weights.epsilon).to(weights.dtype)
+            middle = self._normed(hidden, layer.norm_mid)
             gate, up = _product(middle, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
             hidden = _add(hidden, silu(gate).mul_(up), layer.down, layer.down_bias)
         return hidden
 
+    def _places(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """int64 [tokens * 2 key-value heads]: where a layer's keys and values of each token are written,
+        counted in heads' vectors."""
+        heads = torch.arange(2 * self.weights.key_value_heads, device=self.device)
+        rows = rows.unsqueeze(1) * len(heads) + heads
+        return (rows * self.cache.columns + positions.unsqueeze(1)).flatten()
+
+    def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        normed = rms_norm(hidden, weight.shape, weight, self.weights.epsilon)
+        return normed if normed.dtype == self.weights.dtype else normed.to(self.weights.dtype)
+
     def _qkv(self, layer: LayerWeights, hidden: Tensor, turns: Tensor) -> Tensor:
         """Queries, keys and values [tokens, heads + 2 key-value heads, dimension], the first two turned."""
         weights = self.weights
-        normed = rms_norm(hidden, hidden.shape[-1:], layer.norm_in, weights.epsilon).to(weights.dtype)
-        qkv: Tensor = _product(normed, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, weights.dimension))
+        qkv = _product(self._normed(hidden, layer.norm_in), layer.qkv, layer.qkv_bias)
+        qkv = qkv.view(len(hidden), -1, weights.dimension)
         keys = weights.heads + weights.key_value_heads
         if layer.norm_q is not None and layer.norm_k is not None:
             for part, norm in (
@@ -156,12 +169,11 @@ class FusedDecoder(SlotDecoder):
                 (qkv[:, weights.heads : keys], layer.norm_k),
             ):
                 part.copy_(rms_norm(part.float(), norm.shape, norm, weights.epsilon))
-        turned = qkv[:, :keys]
+        pairs = qkv.view(len(hidden), -1, weights.dimension // 2, 2)[:, :keys]
         if qkv.dtype == torch.float32:
-            torch.view_as_complex(turned.unflatten(-1, (-1, 2))).mul_(turns)
+            torch.view_as_complex(pairs).mul_(turns)
         else:
-            pairs = torch.view_as_complex(turned.float().unflatten(-1, (-1, 2)))
-            turned.copy_(torch.view_as_real(pairs * turns).flatten(-2))
+            pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * turns))
         return qkv
 
     def _attention(
@@ -170,7 +182,7 @@ class FusedDecoder(SlotDecoder):
         """[tokens, heads * dimension]. Heads that share keys are rows of one product."""
         weights = self.weights
         shared = weights.key_value_heads
-        grouped = qkv[:, : weights.heads].unflatten(1, (shared, -1))
+        grouped = qkv[:, : weights.heads].view(len(qkv), shared, -1, weights.dimension)
         parts = []
         for block in looking:
             there = cache[block.rows, :, : block.columns]
@@ -188,8 +200,7 @@ class FusedDecoder(SlotDecoder):
     def _head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states."""
         weights = self.weights
-        normed = rms_norm(hidden, hidden.shape[-1:], weights.norm, weights.epsilon).to(weights.dtype)
-        return linear(normed, weights.head, weights.head_bias)
+        return linear(self._normed(hidden, weights.norm), weights.head, weights.head_bias)
 
 
 def _product(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

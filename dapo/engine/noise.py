@@ -8,11 +8,16 @@ changes what it draws.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from dapo.types import Purpose
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 def sequence_key(seed: int, purpose: Purpose, prompt_id: str, visit: int, completion_index: int) -> int:
@@ -21,32 +26,19 @@ def sequence_key(seed: int, purpose: Purpose, prompt_id: str, visit: int, comple
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-def uniforms(keys: Tensor, positions: Tensor) -> Tensor:
-    """Uniform numbers in [0, 1) with 52 random bits.
+def uniforms(keys: Integers, positions: Integers, bits: int = 52) -> Floats:
+    """Uniform numbers in [0, 1), multiples of 2^-bits, float64 [B].
 
     Args:
         keys: int64 [B], from `sequence_key`.
         positions: int64 [B], index of the token within its completion.
+        bits: 52 at most: the largest result times a total then stays below that total, also after rounding.
 
-    Returns:
-        float64 [B]; float32 on devices without float64.
-
-    The mixing function is SplitMix64 (Steele, Lea and Flood, 2014), in wrapping int64 arithmetic.
+    The mixing function is SplitMix64 (Steele, Lea and Flood, 2014), in wrapping 64-bit arithmetic.
     """
-    state = keys + (positions + 1) * _signed(0x9E3779B97F4A7C15)
-    state = (state ^ _shift_right(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-    state = (state ^ _shift_right(state, 27)) * _signed(0x94D049BB133111EB)
-    state = state ^ _shift_right(state, 31)
-    # 52 bits: the largest result times a total stays below that total, also after rounding.
-    if keys.device.type == "mps":
-        return _shift_right(state, 41).to(torch.float32) * 2.0**-23
-    return _shift_right(state, 12).to(torch.float64) * 2.0**-52
-
-
-def _shift_right(values: Tensor, bits: int) -> Tensor:
-    """Logical shift; torch's own is arithmetic."""
-    return (values >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _signed(constant: int) -> int:
-    return constant - (1 << 64) if constant >= 1 << 63 else constant
+    state = keys.view(np.uint64) + (positions.astype(np.uint64) + np.uint64(1)) * _GAMMA
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state ^ (state >> np.uint64(31))
+    numbers: Floats = (state >> np.uint64(64 - bits)) * 2.0**-bits
+    return numbers

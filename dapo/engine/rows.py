@@ -68,8 +68,10 @@ class Rows:
     def uniforms(self, device: torch.device) -> Tensor:
         """The noise of the next token of each row, float [rows]."""
         lines = self._lines
-        keys, positions = torch.from_numpy(self._keys[lines]), torch.from_numpy(self._drawn[lines])
-        return uniforms(keys.to(device), positions.to(device))
+        if device.type == "mps":  # it has no float64
+            coarse = uniforms(self._keys[lines], self._drawn[lines], bits=23)
+            return torch.from_numpy(coarse).float().to(device)
+        return torch.from_numpy(uniforms(self._keys[lines], self._drawn[lines])).to(device)
 
     def append(self, tokens: Integers, logprobs: Floats) -> None:
         """A token for each row."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from dapo.engine.choice import choose
@@ -20,6 +21,7 @@ from dapo.engine.memory import slots_for
 from dapo.engine.noise import sequence_key
 from dapo.engine.rows import Flight, Rows
 from dapo.engine.stops import Stops
+from dapo.errors import UserError
 from dapo.text import TextCodec
 from dapo.types import Admission, Completion, FinishReason, Group, Prompt, SamplingParams
 
@@ -189,8 +191,13 @@ class EmbeddedGeneration:
         logits = self._decoder.step(self._last, new, self._longest)
         drawn, logprobs = draw(logits, self._rows.uniforms(self._device), self._params)
         self._last = drawn.cpu()
-        tokens = self._last.numpy()
-        self._rows.append(tokens, logprobs.cpu().numpy())
+        tokens, chances = self._last.numpy(), logprobs.cpu().numpy()
+        if np.isnan(chances).any():
+            raise UserError(
+                "the policy's logits are not numbers: its weights have overflowed or hold nan. The last "
+                "checkpoint is from before; go on from it with a lower optimizer.lr or max_grad_norm"
+            )
+        self._rows.append(tokens, chances)
         self.tick += 1
         self.drawn += len(tokens)
         ended = self._stops.ended(self._rows, tokens)

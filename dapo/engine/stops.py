@@ -27,7 +27,7 @@ class Stops:
         found: dict[int, FinishReason] = dict.fromkeys(rows.at_limit, "length")
         found |= dict.fromkeys(self._in_a_loop(rows), "repetition")
         found |= dict.fromkeys(self._at_a_stop(rows), "stop")
-        found |= dict.fromkeys(np.flatnonzero(np.isin(tokens, self._eos)).tolist(), "eos")
+        found |= dict.fromkeys(np.flatnonzero((tokens[:, None] == self._eos).any(axis=1)).tolist(), "eos")
         return dict(sorted(found.items()))
 
     def _in_a_loop(self, rows: Rows) -> list[int]:

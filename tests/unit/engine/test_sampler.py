@@ -13,6 +13,7 @@ import torch
 
 from dapo.data.prompts import build_prompts
 from dapo.engine.sampler import Sampler, SamplerSettings
+from dapo.errors import UserError
 from dapo.model import ModelSettings, load_codec, load_model
 from dapo.tasks.arithmetic import Task
 from dapo.text import TextCodec
@@ -214,3 +215,13 @@ def test_new_sequences_are_read_in_chunks_that_change_no_draw(
         settings = SamplerSettings(slots=64, prefill_tokens=tokens)
         small = Sampler(sampler.model, sampler.codec, settings, nullcontext)
         assert tokens_of(list(small.generate(iter(prompts), params))) == expected
+
+
+def test_weights_that_are_not_numbers_end_sampling_with_a_word_on_the_cause(
+    tiny_model: Path, prompts: list[Prompt]
+) -> None:
+    settings = ModelSettings(str(tiny_model), template="plain")
+    broken = Sampler(load_model(settings), load_codec(settings), SamplerSettings(slots=8), nullcontext)
+    broken.model.model.layers[0].mlp.down_proj.weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="logits are not numbers"):
+        list(broken.generate(iter(prompts), SamplingParams(completions_per_prompt=2)))
