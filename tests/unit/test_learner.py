@@ -70,6 +70,7 @@ def test_an_update_reads_loss_tokens_only_and_entropies_only_for_a_bonus(
 ) -> None:
     made = samples(learner)
     calls = scored(learner, monkeypatch)
+    learner.settings = LearnerSettings(tokens_per_batch=12)
     metrics = learner.update(made, rows.totals_of(made), algorithm, 0.0)
     assert [(sum(batch.input_ids.shape), len(batch.targets), e) for batch, e in calls] == [
         (1 + 12, 6, asked),
