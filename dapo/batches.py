@@ -14,9 +14,7 @@ from dapo.types import Sample
 Layout = Literal["padded", "packed"]
 
 USEFUL_SHARE = 0.9
-"""Of the tokens of a padded batch, padding included, those of samples: at least this share,"""
-SPARE_TOKENS = 96
-"""unless the padding is no more than this: another pass would cost more than reading it."""
+"""Of the tokens of a padded batch, padding included, those of samples: at least this share."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def plan(samples: Sequence[Sample], tokens_per_batch: int, layout: Layout) -> li
     """Split sample indices into batches of at most `tokens_per_batch` tokens, padding included.
 
     Longest first, so that samples of like length share a batch. A padded batch is closed before its
-    useful share would fall under `USEFUL_SHARE`, if it held more than `SPARE_TOKENS` of padding then. A
-    sample longer than the budget has a batch to itself.
+    useful share would fall under `USEFUL_SHARE`. A sample longer than the budget has a batch to itself.
     """
     order = sorted(range(len(samples)), key=lambda index: (-samples[index].total_tokens, index))
     batches: list[list[int]] = []
@@ -61,9 +58,7 @@ def plan(samples: Sequence[Sample], tokens_per_batch: int, layout: Layout) -> li
         length = samples[index].total_tokens
         rows = len(batches[-1]) + 1 if batches else 0
         size = rows * width if layout == "padded" else tokens + length
-        useful = tokens + length
-        wasteful = useful < USEFUL_SHARE * size and size - useful > SPARE_TOKENS
-        if not batches or size > tokens_per_batch or wasteful:
+        if not batches or size > tokens_per_batch or tokens + length < USEFUL_SHARE * size:
             batches.append([])
             tokens, width = 0, length
         batches[-1].append(index)

@@ -139,13 +139,16 @@ class Learner:
     def accumulate(self, samples: Sequence[Sample], totals: Totals, algorithm: Algorithm) -> dict[str, float]:
         """Add the gradient of the mini-batch's loss to the parameters. Returns sums over its tokens."""
         sums: dict[str, float] = {}
-        self.model.train()
+        checkpoints = any(vars(module).get("gradient_checkpointing") for module in self.model.modules())
+        if checkpoints:  # asks whether the model is in training; nothing else does, as nothing is dropped
+            self.model.train()
         for chosen in self._with_loss(samples):
             loss, metrics = self._loss(chosen, totals, algorithm)
             loss.backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        self.model.eval()
+        if checkpoints:
+            self.model.eval()
         return sums
 
     def _with_loss(self, samples: Sequence[Sample]) -> list[list[Sample]]:
