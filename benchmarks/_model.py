@@ -94,6 +94,6 @@ def long_tail(
     count: int, median: float = 64, sigma: float = 0.9, limit: int = 512, seed: int = 0
 ) -> list[int]:
     """Log-normal lengths, at least 1 and at most `limit`."""
-    source = random.Random(0)
+    source = random.Random(seed)
     drawn = (round(median * source.lognormvariate(0.0, sigma)) for _ in range(count))
     return [min(max(length, 1), limit) for length in drawn]
