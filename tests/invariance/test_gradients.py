@@ -122,10 +122,14 @@ def test_several_steps_of_plain_gradient_descent_do_not_depend_on_the_cut(
         assert (other - travelled[0]).norm() / travelled[0].norm() < 1e-4
 
 
-def test_gradient_checkpointing_changes_no_gradient(tiny_model: Path) -> None:
+def test_gradient_checkpointing_computes_twice_and_changes_no_gradient(tiny_model: Path) -> None:
     algorithm = PRESETS["dapo"].resolved(64)
     learner = make_learner(tiny_model, WHOLE)
     samples = annotated_samples(learner, algorithm)
+    passes: list[int] = []
+    learner.model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
     expected = gradient(learner, samples, algorithm)
+    kept = len(passes)
     learner.model.gradient_checkpointing_enable({"use_reentrant": False})
     assert (gradient(learner, samples, algorithm) - expected).norm() / expected.norm() < 1e-5
+    assert len(passes) - kept == 2 * kept
