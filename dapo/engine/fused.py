@@ -101,10 +101,8 @@ class FusedDecoder(SlotDecoder):
     def _decode(self, tokens: Tensor, positions: Tensor, columns: int) -> Tensor:
         """Logits [n, V] of the first n rows, all in one block, without a word to the host."""
         there = torch.arange(columns, device=self.device) <= positions.unsqueeze(1)
-        mask = torch.zeros(there.shape, dtype=self.weights.dtype, device=self.device)
-        mask = mask.masked_fill(~there, float("-inf"))[:, None, None]
         rows = torch.arange(len(tokens), device=self.device)
-        block = Looking(slice(0, len(tokens)), columns, mask)
+        block = Looking(slice(0, len(tokens)), columns, self._mask(there))
         return self._head(self._layers(tokens, positions, rows, [block], None))
 
     def _looking(self, lengths: Integers) -> list[Looking]:
@@ -113,14 +111,15 @@ class FusedDecoder(SlotDecoder):
         found = []
         for start, stop, columns in blocks(lengths + 1):
             seen = lengths[start:stop] + 1
-            mask = None if int(seen.min()) == columns else self._mask(seen, columns)
+            there = torch.arange(columns) < torch.from_numpy(seen).unsqueeze(1)
+            mask = None if int(seen.min()) == columns else self._mask(there).to(self.device)
             found.append(Looking(slice(start, stop), columns, mask))
         return found
 
-    def _mask(self, seen: Integers, columns: int) -> Tensor:
-        there = torch.arange(columns) < torch.from_numpy(seen).unsqueeze(1)
-        mask = torch.zeros(len(seen), columns).masked_fill_(~there, float("-inf"))
-        return mask.to(self.device, self.weights.dtype)[:, None, None]
+    def _mask(self, there: Tensor) -> Tensor:
+        """What attention adds to the scores of columns that are there (bool [rows, columns]) or not."""
+        mask = torch.zeros(there.shape, dtype=self.weights.dtype, device=there.device)
+        return mask.masked_fill_(~there, float("-inf"))[:, None, None]
 
     def _layers(
         self,

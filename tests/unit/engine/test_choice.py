@@ -57,12 +57,12 @@ def one_position_late(patch: pytest.MonkeyPatch) -> None:
 
 def mask_a_column_short(patch: pytest.MonkeyPatch) -> None:
     mask = FusedDecoder._mask
-    patch.setattr(FusedDecoder, "_mask", lambda self, seen, columns: mask(self, seen - 1, columns))
+    patch.setattr(FusedDecoder, "_mask", lambda self, there: mask(self, there & there.roll(-1, 1)))
 
 
 def mask_a_column_long(patch: pytest.MonkeyPatch) -> None:
     mask = FusedDecoder._mask
-    patch.setattr(FusedDecoder, "_mask", lambda self, seen, columns: mask(self, seen + 1, columns))
+    patch.setattr(FusedDecoder, "_mask", lambda self, there: mask(self, there | there.roll(1, 1)))
 
 
 def changed(change: Callable[[LayerWeights], None]) -> Callable[[pytest.MonkeyPatch], None]:
