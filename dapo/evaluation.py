@@ -10,7 +10,7 @@ import numpy as np
 
 from dapo.backends.base import Generator
 from dapo.core.estimates import avg_at_k, bootstrap_interval, majority, pass_at_k
-from dapo.grading import Grader
+from dapo.grading.grader import Grader
 from dapo.types import Completion, Group, Prompt, RepetitionStop, SamplingParams, Score
 
 

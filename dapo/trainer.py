@@ -16,7 +16,7 @@ from dapo.algorithms import Algorithm
 from dapo.backends.base import Backend
 from dapo.budget import Budget
 from dapo.data.stream import PromptStream
-from dapo.grading import Grader, SourceGrader
+from dapo.grading.grader import Grader, SourceGrader
 from dapo.sampling.account import Account
 from dapo.sampling.sampled import Sampled
 from dapo.sampling.scheduler import DynamicSampler

@@ -8,7 +8,7 @@ from typing import Any
 
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
 from dapo.data.stream import PromptStream
-from dapo.grading import Grader, SourceGrader
+from dapo.grading.grader import Grader, SourceGrader
 from dapo.recipe.config import Recipe, SourceSettings
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.text import TextCodec

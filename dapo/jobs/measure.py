@@ -11,7 +11,7 @@ from dapo.backends.local import LocalSampler
 from dapo.data.prompts import build_prompts
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
-from dapo.grading import Grader
+from dapo.grading.grader import Grader
 from dapo.model import ModelSettings, check_context, context_length, load_codec
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.recipe.settings import build

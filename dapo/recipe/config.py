@@ -17,7 +17,7 @@ from dapo.data.prompts import Overlong
 from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
-from dapo.grading import AdaptedReward
+from dapo.grading.adapt import AdaptedReward
 from dapo.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
 from dapo.recipe.resolve import algorithm_from, reward_from, task_from

@@ -26,7 +26,7 @@ from dapo.core.masks import EntropyMask, OverlongFilter
 from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.parts import parts
 from dapo.core.shaping import SoftOverlong
-from dapo.grading import Reward, as_reward
+from dapo.grading.adapt import Reward, as_reward
 from dapo.recipe.settings import build, unknown_key
 from dapo.recipe.text import RecipeError
 

@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
         "data",
         "run",
         "batches",
-        "reward_calls",
+        "verify",
         "budget",
         "generation",
     },
@@ -42,6 +42,7 @@ FLOORS: list[set[str]] = [
 
 SAME_FLOOR = {
     ("core", "types"): "a verdict is a word of the project",
+    ("rewards", "verify"): "a reward judges by comparisons that others share",
     ("tasks", "rewards"): "a task names the reward that grades it",
     ("tasks", "data"): "a task reads its rows from files and hubs",
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",

@@ -11,7 +11,7 @@ import pytest
 
 from dapo.data.dedupe import deduplicate
 from dapo.data.files import read_rows
-from dapo.grading import Grader
+from dapo.grading.grader import Grader
 from dapo.tasks import aime, dapo_math, file, gsm8k, gsm8k_calculator
 from dapo.types import Completion, Example
 

@@ -27,13 +27,15 @@ Outcomes = Callable[[Sequence[Completion], Example], list[object]]
 
 
 def outcomes_of(function: Callable[..., Any], conversational: bool = False) -> Outcomes:
-    """How to call `function`, decided by the names of its parameters; see `dapo.grading.as_reward`.
+    """How to call `function`, decided by the names of its parameters; see `dapo.grading.adapt.as_reward`.
 
     Raises UserError if the names fit no signature, or if a parameter stays without a value.
     """
     parameters = _Parameters.of(function)
+    if {"completions", "example"} <= parameters.names:
+        return _PerGroup(function, parameters, _own_group)
     if "completions" in parameters.names:
-        return _PerGroup(function, parameters, conversational)
+        return _PerGroup(function, parameters, _TrlGroup(conversational))
     if "completion" in parameters.names:
         arguments: _Arguments = _own_arguments
     elif "solution_str" in parameters.names:
@@ -41,8 +43,8 @@ def outcomes_of(function: Callable[..., Any], conversational: bool = False) -> O
     else:
         raise UserError(
             f"reward: {_name(function)} has the parameters ({', '.join(sorted(parameters.names))}); write "
-            "(completion, example), or TRL's (completions, **columns), or verl's "
-            "(data_source, solution_str, ground_truth, extra_info)"
+            "(completion, example), or (completions, example) for all of a prompt at once, or TRL's "
+            "(completions, **columns), or verl's (data_source, solution_str, ground_truth, extra_info)"
         )
     if missing := sorted(parameters.required - _ARGUMENT_NAMES[arguments]):
         raise UserError(
@@ -114,31 +116,23 @@ class _PerCompletion:
         return _attempt_all([functools.partial(self.function, **arguments) for arguments in named])
 
 
-@dataclass(frozen=True)
-class _PerGroup:
-    """Calls a function with TRL's signature once for all completions of a prompt."""
+_GroupArguments = Callable[[Sequence[Completion], Example], dict[str, Any]]
 
-    function: Callable[..., Any]
-    parameters: _Parameters
+
+def _own_group(completions: Sequence[Completion], example: Example) -> dict[str, Any]:
+    return {"completions": list(completions), "example": example}
+
+
+@dataclass(frozen=True)
+class _TrlGroup:
+    """What TRL hands over: lists with an entry per completion, of what was generated and of every column."""
+
     conversational: bool
 
-    def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
-        count = len(completions)
+    def __call__(self, completions: Sequence[Completion], example: Example) -> dict[str, Any]:
         columns = {"answer": example.answer, **example.columns}
-        repeated = {name: [value] * count for name, value in self.parameters.choose(columns).items()}
-        arguments = {**repeated, **self.parameters.choose(self._generated(completions, example))}
-        if missing := sorted(self.parameters.required - arguments.keys()):
-            raise UserError(_missing_column(self.function, missing[0], list(columns)))
-        [result] = _attempt_all([functools.partial(self.function, **arguments)])
-        if isinstance(result, BaseException):
-            return [result] * count
-        if not isinstance(result, (list, tuple, np.ndarray, Tensor)):
-            return [Ungraded(f"the reward function returned a {type(result).__name__}, not a list")] * count
-        if len(result) != count:
-            return [
-                Ungraded(f"the reward function returned {len(result)} scores for {count} completions")
-            ] * count
-        return list(result)
+        repeated = {name: [value] * len(completions) for name, value in columns.items()}
+        return {**repeated, **self._generated(completions, example)}
 
     def _generated(self, completions: Sequence[Completion], example: Example) -> dict[str, list[Any]]:
         ids = [list(completion.token_ids) for completion in completions]
@@ -149,6 +143,31 @@ class _PerGroup:
             return {"prompts": prompts, "completions": answers, "completion_ids": ids}
         prompt = "\n".join(message["content"] for message in example.messages)
         return {"prompts": [prompt] * len(completions), "completions": texts, "completion_ids": ids}
+
+
+@dataclass(frozen=True)
+class _PerGroup:
+    """Calls a function once for all completions of a prompt."""
+
+    function: Callable[..., Any]
+    parameters: _Parameters
+    arguments: _GroupArguments
+
+    def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
+        count = len(completions)
+        known = self.arguments(completions, example)
+        if missing := sorted(self.parameters.required - known.keys()):
+            raise UserError(_missing_column(self.function, missing[0], ["answer", *example.columns]))
+        [result] = _attempt_all([functools.partial(self.function, **self.parameters.choose(known))])
+        if isinstance(result, BaseException):
+            return [result] * count
+        if not isinstance(result, (list, tuple, np.ndarray, Tensor)):
+            return [Ungraded(f"the reward function returned a {type(result).__name__}, not a list")] * count
+        if len(result) != count:
+            return [
+                Ungraded(f"the reward function returned {len(result)} scores for {count} completions")
+            ] * count
+        return list(result)
 
 
 def _missing_column(function: Callable[..., Any], name: str, columns: list[str]) -> str:

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from dapo.errors import UserError
-from dapo.grading import Grader, ScoreRangeError, as_reward
+from dapo.grading.adapt import ScoreRangeError, as_reward
+from dapo.grading.grader import Grader
 from dapo.rewards import math_dapo
 from dapo.types import Completion, Example, Score
 
@@ -83,6 +84,30 @@ def test_an_adapted_reward_is_a_reward() -> None:
     assert as_reward(reward) is reward
     with pytest.raises(UserError, match="the reward function raised ZeroDivisionError"):
         as_reward(lambda completion, example: 1 / 0)(completions("4")[0], EXAMPLE)
+
+
+# --- our own signature for a whole group
+
+
+def test_a_group_reward_sees_all_completions_of_the_prompt_at_once() -> None:
+    def longest(completions: list[Completion], example: Example) -> list[bool | Score]:
+        assert example is EXAMPLE
+        most = max(len(completion.text) for completion in completions)
+        return [
+            Score(float(len(completion.text) == most), answer=completion.text) for completion in completions
+        ]
+
+    assert scores(longest, "a", "bbb", "cc") == [0.0, 1.0, 0.0]
+    [alone] = Grader(longest).grade(completions("a"), EXAMPLE)
+    assert alone == Score(1.0, answer="a")
+
+
+def test_a_group_reward_with_too_few_scores_grades_none() -> None:
+    def short(completions: list[Completion], example: Example) -> list[float]:
+        return [1.0]
+
+    found = Grader(short).grade(completions("a", "b"), EXAMPLE)
+    assert [score.error for score in found] == ["the reward function returned 1 scores for 2 completions"] * 2
 
 
 # --- TRL's signature
@@ -324,7 +349,8 @@ def test_parse_failures_are_answers_not_found() -> None:
 
 def test_signatures_that_fit_nothing_are_named() -> None:
     with pytest.raises(
-        UserError, match=r"has the parameters \(text, truth\); write \(completion, example\), or TRL"
+        UserError,
+        match=r"has the parameters \(text, truth\); write \(completion, example\), or \(completions",
     ):
         as_reward(lambda text, truth: 0.0)
     with pytest.raises(UserError, match=r"nothing is known to give .* for 'judge'; add a default"):
