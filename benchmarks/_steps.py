@@ -13,12 +13,12 @@ from typing import Any
 
 from _model import make_codec
 
-from dapo import agreement
-from dapo import samples as rows
 from dapo.algorithms import PRESETS
 from dapo.backends.local import LocalBackend
 from dapo.engine.sampler import SamplerSettings
-from dapo.learner import LearnerSettings, OptimizerSettings
+from dapo.learning import agreement
+from dapo.learning import samples as rows
+from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
 from dapo.types import Completion, Example, Group, Prompt, SamplingParams, Score
 

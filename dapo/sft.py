@@ -14,7 +14,7 @@ from dapo.algorithms import Algorithm
 from dapo.core.advantages import GroupCentered
 from dapo.core.reduce import TokenMean, count_totals
 from dapo.core.segments import Segments
-from dapo.learner import Learner
+from dapo.learning.learner import Learner
 from dapo.text import TextCodec
 from dapo.types import Example, Sample
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from dapo.agreement import compared
 from dapo.core.off_policy import mismatch
+from dapo.learning.agreement import compared
 from dapo.sampling.sampled import Sampled
 from dapo.types import GradedGroup, Sample
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
-from dapo import agreement
-from dapo import samples as rows
 from dapo.algorithms import Algorithm
 from dapo.backends.base import Backend
 from dapo.budget import Budget
 from dapo.data.stream import PromptStream
 from dapo.grading.grader import Grader, SourceGrader
+from dapo.learning import agreement
+from dapo.learning import samples as rows
 from dapo.sampling.account import Account
 from dapo.sampling.sampled import Sampled
 from dapo.sampling.scheduler import DynamicSampler

@@ -47,7 +47,7 @@ class Backend(Generator, Protocol):
     def annotate(self, samples: Sequence[Sample], reference: bool, entropies: bool) -> None:
         """Fill in old_logprobs under the current policy, ref_logprobs and entropies if asked.
 
-        Under an exact sampler most old_logprobs may be borrowed from it (see `dapo.agreement`).
+        Under an exact sampler most old_logprobs may be borrowed from it (see `dapo.learning.agreement`).
         """
         ...
 

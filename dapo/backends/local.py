@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from dapo.agreement import borrow
 from dapo.algorithms import Algorithm
 from dapo.core.reduce import Totals
 from dapo.engine.sampler import EmbeddedGeneration, Sampler, SamplerSettings
-from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.learning.agreement import borrow
+from dapo.learning.learner import Learner, LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, autocast, load_codec, load_model, precision_note, save_model
 from dapo.run.state import load_state, save_state
 from dapo.text import TextCodec

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dapo.errors import UserError
-from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.learning.learner import Learner, LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, autocast, load_codec, load_model, save_model
 from dapo.recipe.resolve import task_from
 from dapo.recipe.settings import build

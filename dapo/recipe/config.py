@@ -18,7 +18,7 @@ from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
 from dapo.grading.adapt import AdaptedReward
-from dapo.learner import LearnerSettings, OptimizerSettings
+from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
 from dapo.recipe.resolve import algorithm_from, reward_from, task_from
 from dapo.recipe.settings import build, check_keys, to_plain

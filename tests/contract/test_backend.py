@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dapo import samples as rows
 from dapo.algorithms import PRESETS
 from dapo.backends.base import Backend
 from dapo.backends.local import LocalBackend
 from dapo.core.schedule import Schedule
 from dapo.data.prompts import build_prompts
 from dapo.engine.sampler import SamplerSettings
-from dapo.learner import LearnerSettings, OptimizerSettings
+from dapo.learning import samples as rows
+from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, load_codec
 from dapo.tasks.arithmetic import Task
 from dapo.types import Admission, GradedGroup, Group, Prompt, Rollout, Sample, SamplingParams, Score

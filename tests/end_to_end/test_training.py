@@ -355,7 +355,7 @@ def test_most_log_probabilities_are_borrowed_and_some_are_looked_at(recipe: Reci
     assert 0 < len(own) < 0.2 * len(step.samples)
     assert all(torch.allclose(s.old_logprobs, s.sampler_logprobs, atol=1e-5) for s in own)
     assert 0 < step.metrics["mismatch/max_abs_logprob_difference"] < 1e-5
-    assert step.metrics["learner/useful_share"] >= 0.9
+    assert step.metrics["learner/useful_tokens"] >= 0.9
     run.trainer.close()
     run.directory.close()
 

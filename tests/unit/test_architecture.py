@@ -26,12 +26,11 @@ FLOORS: list[set[str]] = [
         "text",
         "data",
         "run",
-        "batches",
         "verify",
         "budget",
         "generation",
     },
-    {"engine", "learner", "scoring", "model", "scratch", "grading", "sampling", "samples", "agreement"},
+    {"engine", "learning", "model", "scratch", "grading", "sampling"},
     {"backends", "cluster", "step_metrics"},
     {"trainer", "evaluation", "sft"},
     {"recipe"},  # Where names become objects.
@@ -47,8 +46,7 @@ SAME_FLOOR = {
     ("tasks", "data"): "a task reads its rows from files and hubs",
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",
     ("data", "text"): "a stream hands out prompts as token ids; only text sees strings and ids together",
-    ("learner", "engine"): "the learner reads a model exactly as the sampler over the same weights does",
-    ("learner", "scoring"): "the learner takes its log-probabilities from there",
+    ("learning", "engine"): "the learner reads a model exactly as the sampler over the same weights does",
     ("backends", "cluster"): "the driver of a cluster starts its workers",
 }
 """Imports between two parts of one floor that are meant, and why."""

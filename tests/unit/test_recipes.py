@@ -19,7 +19,7 @@ from dapo.core.schedule import Schedule
 from dapo.core.shaping import SoftOverlong
 from dapo.evaluation import EvalSettings
 from dapo.jobs.warmup import load_warm_up
-from dapo.learner import OptimizerSettings
+from dapo.learning.learner import OptimizerSettings
 from dapo.recipe.config import Recipe, load_recipe
 from dapo.recipe.describe import describe
 from dapo.recipe.resolve import task_from

@@ -12,7 +12,7 @@ from dapo.backends.local import LocalBackend
 from dapo.engine import memory
 from dapo.engine.memory import bytes_per_token, slots_for
 from dapo.engine.sampler import Sampler, SamplerSettings
-from dapo.learner import LearnerSettings, OptimizerSettings
+from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
 from tests.unit.engine import tiny
 

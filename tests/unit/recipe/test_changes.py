@@ -33,7 +33,7 @@ ALLOWED = {
     "checkpoint.keep": 4,
     "checkpoint.keep_best": False,
     "learner.tokens_per_batch": 4096,
-    "learner.layout": "packed",
+    "learner.share_prompts": False,
     "generation.prefill_tokens": 512,
     "generation.cuda_graphs": False,
     "model.gradient_checkpointing": True,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dapo import samples as rows
 from dapo.algorithms import PRESETS
 from dapo.core.off_policy import ImportanceCorrection, Level
+from dapo.learning import samples as rows
 from dapo.types import Sample
 
 ROUNDING = 1e-5

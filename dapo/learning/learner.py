@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from dapo.algorithms import Algorithm
-from dapo.batches import Batch, Layout, collate, plan, useful_share
 from dapo.core.kl import estimate
 from dapo.core.reduce import Totals
 from dapo.core.schedule import Schedule
 from dapo.core.segments import Segments
 from dapo.engine.decoder import Context
-from dapo.scoring import Scorer
+from dapo.learning.batches import Batch, collate, plan, useful_tokens
+from dapo.learning.scoring import Scorer
 from dapo.types import Sample
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class LearnerSettings:
     """What only serves memory and speed: none of it changes a result."""
 
     tokens_per_batch: int = 16384
-    """Tokens in one forward and backward pass, padding included."""
-    layout: Layout = "padded"
+    """Tokens of samples in one forward and backward pass, padding included."""
+    share_prompts: bool = True
+    """Read a prompt once for all of its samples in a batch, where the model allows it."""
 
     def __post_init__(self) -> None:
         if self.tokens_per_batch < 1:
@@ -77,8 +78,10 @@ class Learner:
         self.pad_id = pad_id
         self.context = context
         with context():
-            self.policy = Scorer(model, temperature)
-            self.reference = None if reference is None else Scorer(reference, temperature)
+            self.policy = Scorer(model, temperature, settings.share_prompts)
+            self.reference = (
+                None if reference is None else Scorer(reference, temperature, settings.share_prompts)
+            )
         self.settings = settings
         self.optimizer_settings = optimizer
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -96,7 +99,7 @@ class Learner:
     @property
     def notes(self) -> list[str]:
         """What the user should know of how this model is trained."""
-        return [] if self.policy.note is None else [self.policy.note]
+        return self.policy.notes
 
     def annotate(self, samples: Sequence[Sample], entropies: bool) -> None:
         """Fill in old_logprobs under the current policy, and the `entropies` if asked for."""
@@ -128,7 +131,8 @@ class Learner:
         metrics = {name: value for name, value in sums.items() if name == "loss"}
         loss_tokens = sum(int(sample.loss_mask.sum()) for sample in samples)
         metrics |= {f"policy/{name}": value / loss_tokens for name, value in sums.items() if name != "loss"}
-        metrics["learner/useful_share"] = useful_share(self._with_loss(samples), self.settings.layout)
+        batches = self._batches(self.policy, _with_loss(samples))
+        metrics["learner/useful_tokens"] = useful_tokens(batches, self.policy.layout)
         finite = bool(torch.tensor(norm).isfinite())
         if finite:
             metrics["optim/lr"] = self._step(progress)
@@ -142,21 +146,18 @@ class Learner:
         checkpoints = any(vars(module).get("gradient_checkpointing") for module in self.model.modules())
         if checkpoints:  # asks whether the model is in training; nothing else does, as nothing is dropped
             self.model.train()
-        for chosen in self._with_loss(samples):
-            loss, metrics = self._loss(chosen, totals, algorithm)
-            loss.backward()
-            for name, value in {"loss": loss.detach(), **metrics}.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+        with self.policy.recomputing():
+            for chosen in self._batches(self.policy, _with_loss(samples)):
+                loss, metrics = self._loss(chosen, totals, algorithm)
+                loss.backward()
+                for name, value in {"loss": loss.detach(), **metrics}.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
         if checkpoints:
             self.model.eval()
         return sums
 
-    def _with_loss(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        """Batches of the samples that have a token in the loss: the others need no pass."""
-        return self._batches([sample for sample in samples if bool(sample.loss_mask.any())])
-
-    def _batches(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        batches = plan(samples, self.settings.tokens_per_batch, self.settings.layout)
+    def _batches(self, scorer: Scorer, samples: Sequence[Sample]) -> list[list[Sample]]:
+        batches = plan(samples, self.settings.tokens_per_batch, scorer.layout)
         return [[samples[index] for index in indices] for indices in batches]
 
     def _loss(
@@ -164,7 +165,7 @@ class Learner:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """This batch's share of the update's loss, and sums over its loss tokens."""
         mask = torch.cat([sample.loss_mask for sample in samples])
-        batch = collate(samples, self.pad_id, self.settings.layout).only(mask)
+        batch = collate(samples, self.pad_id, self.policy.layout).only(mask)
         logprobs, entropies = self._score(self.policy, batch, algorithm.entropy_bonus > 0)
         device = logprobs.device
 
@@ -191,9 +192,9 @@ class Learner:
         self, scorer: Scorer, samples: Sequence[Sample], entropies: bool
     ) -> Iterator[tuple[Sample, Tensor, Tensor | None]]:
         """Each sample with the log-probabilities and entropies of its completion tokens."""
-        for chosen in self._batches(samples):
+        for chosen in self._batches(scorer, samples):
             lengths = [len(sample.completion_ids) for sample in chosen]
-            batch = collate(chosen, self.pad_id, self.settings.layout)
+            batch = collate(chosen, self.pad_id, scorer.layout)
             logprobs, found = self._score(scorer, batch, entropies)
             parts = [None] * len(chosen) if found is None else found.cpu().split(lengths)
             yield from zip(chosen, logprobs.cpu().split(lengths), parts, strict=True)
@@ -230,3 +231,8 @@ class Learner:
         current = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": entries, "param_groups": current["param_groups"]})
         self.updates = int(values["updates"])
+
+
+def _with_loss(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that have a token in the loss: the others need no pass."""
+    return [sample for sample in samples if bool(sample.loss_mask.any())]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dapo.batches import Layout, collate
-from dapo.scoring import Scorer, linear_head
+from dapo.learning.batches import collate
+from dapo.learning.scoring import Scorer, linear_head
 from dapo.types import Sample
 
 VOCABULARY = 60
@@ -49,16 +49,21 @@ def make(settings: dict[str, Any]) -> Any:
 
 
 def samples() -> list[Sample]:
+    """Of three prompts, whose completions lie among each other; one is a single token."""
     generator = torch.Generator().manual_seed(1)
 
     def ids(count: int) -> list[int]:
         return torch.randint(3, VOCABULARY, (count,), generator=generator).tolist()
 
+    prompts = [ids(3), ids(5), ids(1)]
     return [
         Sample(
-            ids(prompt), ids(completion), torch.ones(completion, dtype=torch.bool), torch.zeros(completion)
+            prompts[prompt],
+            ids(completion),
+            torch.ones(completion, dtype=torch.bool),
+            torch.zeros(completion),
         )
-        for prompt, completion in ((3, 9), (5, 6), (2, 1), (7, 12))
+        for prompt, completion in ((0, 9), (1, 6), (0, 1), (2, 12), (1, 3))
     ]
 
 
@@ -70,23 +75,70 @@ def alone(model: Any, sample: Sample, temperature: float) -> tuple[Tensor, Tenso
     return distribution.log_prob(torch.tensor(sample.completion_ids)), distribution.entropy()
 
 
-@pytest.mark.parametrize("settings", [*LINEAR.values(), *OTHERS.values()], ids=[*LINEAR, *OTHERS])
-def test_a_batch_gives_what_each_sample_gives_alone(settings: dict[str, Any]) -> None:
+EVERY_KIND = pytest.mark.parametrize("settings", [*LINEAR.values(), *OTHERS.values()], ids=[*LINEAR, *OTHERS])
+BY_ROWS_ONLY = {"bloom", "mamba", "gemma2"}
+"""Models of which a sequence has to be a row: without positions, with a state, or with capped attention."""
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("share_prompts", [True, False])
+def test_a_batch_gives_what_each_sample_gives_alone(settings: dict[str, Any], share_prompts: bool) -> None:
     model = make(settings)
-    scorer = Scorer(model, 0.8)
+    scorer = Scorer(model, 0.8, share_prompts)
     with torch.no_grad():
-        found = scorer(collate(samples(), 0, "padded"), entropies=True)
+        found = scorer(collate(samples(), 0, scorer.layout), entropies=True)
         expected = [alone(model, sample, 0.8) for sample in samples()]
     for ours, parts in zip(found, zip(*expected, strict=True), strict=True):
         assert ours is not None
         torch.testing.assert_close(ours, torch.cat(parts), atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("settings", [LINEAR["llama"], OTHERS["a cap (gemma2)"]], ids=["linear", "capped"])
-@pytest.mark.parametrize("layout", ["padded", "packed"])
-def test_only_the_wanted_tokens_are_scored(settings: dict[str, Any], layout: Layout) -> None:
+@EVERY_KIND
+def test_prompts_are_shared_where_the_model_allows_it(settings: dict[str, Any]) -> None:
     scorer = Scorer(make(settings), 1.0)
-    batch = collate(samples(), 0, layout)
+    by_rows = settings["model_type"] in BY_ROWS_ONLY
+    assert scorer.layout == ("padded" if by_rows else "shared")
+    assert any("with a prompt of its own" in note for note in scorer.notes) == by_rows
+    unshared = Scorer(make(settings), 1.0, share_prompts=False)
+    assert unshared.layout == "padded"
+    assert not any("with a prompt of its own" in note for note in unshared.notes)
+
+
+SHARING = [name for name, settings in LINEAR.items() if settings["model_type"] not in BY_ROWS_ONLY]
+
+
+@pytest.mark.parametrize("settings", [LINEAR[name] for name in SHARING], ids=SHARING)
+def test_a_shared_prompt_gets_the_gradients_of_all_its_samples(settings: dict[str, Any]) -> None:
+    """Half of the tokens only, each with a weight of its own, so that none stands in for another."""
+    model = make(settings)
+    gradients = []
+    for share_prompts in (True, False):
+        scorer = Scorer(model, 1.0, share_prompts)
+        batch = collate(samples(), 0, scorer.layout)
+        wanted = torch.arange(len(batch.targets)) % 2 == 0
+        logprobs, _ = scorer(batch.only(wanted), entropies=False)
+        (logprobs * torch.linspace(-1, 2, len(logprobs))).sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+        model.zero_grad()
+    for ours, expected in zip(*gradients, strict=True):
+        assert (ours - expected).norm() <= 1e-5 * expected.norm() + 1e-7
+
+
+def test_sharing_leaves_the_model_s_own_attention_in_place() -> None:
+    model = make(LINEAR["llama"])
+    ids = torch.tensor([[3, 4, 5]])
+    before = model(ids).logits
+    scorer = Scorer(model, 1.0)
+    scorer(collate(samples(), 0, "shared"), entropies=False)
+    assert model.config._attn_implementation == "sdpa"
+    assert torch.equal(model(ids).logits, before)
+
+
+@pytest.mark.parametrize("settings", [LINEAR["llama"], OTHERS["a cap (gemma2)"]], ids=["linear", "capped"])
+@pytest.mark.parametrize("share_prompts", [True, False])
+def test_only_the_wanted_tokens_are_scored(settings: dict[str, Any], share_prompts: bool) -> None:
+    scorer = Scorer(make(settings), 1.0, share_prompts)
+    batch = collate(samples(), 0, scorer.layout)
     wanted = torch.arange(len(batch.targets)) % 3 == 0
     all_logprobs, _ = scorer(batch, entropies=False)
     logprobs, entropies = scorer(batch.only(wanted), entropies=False)
@@ -98,7 +150,7 @@ def test_only_the_wanted_tokens_are_scored(settings: dict[str, Any], layout: Lay
 def test_models_whose_logits_are_a_product_are_known(settings: dict[str, Any]) -> None:
     model = make(settings)
     assert linear_head(model) is model.get_output_embeddings()
-    assert Scorer(model, 1.0).note is None
+    assert not any("does more" in note for note in Scorer(model, 1.0).notes)
 
 
 @pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS.keys())
@@ -107,7 +159,7 @@ def test_models_that_do_more_to_their_logits_are_known_and_say_so(settings: dict
     for parameter in model.parameters():  # a cap does nothing to the small logits of a model not yet trained
         parameter.data *= 0.1
     assert linear_head(model) is None
-    assert f"{type(model).__name__} does more" in str(Scorer(model, 1.0).note)
+    assert f"{type(model).__name__} does more" in Scorer(model, 1.0).notes[0]
 
 
 def test_a_head_that_is_more_than_its_weight_is_not_taken_for_linear() -> None:

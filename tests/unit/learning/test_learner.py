@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from dapo import samples as rows
 from dapo.algorithms import PRESETS, Algorithm
-from dapo.batches import Batch
-from dapo.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.learning import samples as rows
+from dapo.learning.batches import Batch
+from dapo.learning.learner import Learner, LearnerSettings, OptimizerSettings
+from dapo.learning.scoring import Scorer
 from dapo.model import ModelSettings, load_codec, load_model
 from dapo.types import Sample
 
@@ -51,16 +52,16 @@ def samples(learner: Learner) -> list[Sample]:
     return made
 
 
-def scored(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, bool]]:
-    """What is asked of the policy from here on."""
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, bool]]:
+    """What is asked of a policy from here on."""
     calls: list[tuple[Batch, bool]] = []
-    policy: Any = learner.policy
+    original = Scorer.__call__
 
-    def record(batch: Batch, entropies: bool) -> Any:
+    def record(self: Scorer, batch: Batch, entropies: bool) -> Any:
         calls.append((batch, entropies))
-        return policy(batch, entropies)
+        return original(self, batch, entropies)
 
-    monkeypatch.setattr(learner, "policy", record)
+    monkeypatch.setattr(Scorer, "__call__", record)
     return calls
 
 
@@ -69,14 +70,15 @@ def test_an_update_reads_loss_tokens_only_and_entropies_only_for_a_bonus(
     learner: Learner, algorithm: Algorithm, asked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = samples(learner)
-    calls = scored(learner, monkeypatch)
+    calls = scored(monkeypatch)
     learner.settings = LearnerSettings(tokens_per_batch=12)
     metrics = learner.update(made, rows.totals_of(made), algorithm, 0.0)
-    assert [(sum(batch.input_ids.shape), len(batch.targets), e) for batch, e in calls] == [
-        (1 + 12, 6, asked),
-        (1 + 6, 4, asked),
+    # Each batch reads its prompt of 2, and of the completions, of 4 and 10 tokens, all but the last.
+    assert [(batch.input_ids.shape[1], len(batch.targets), e) for batch, e in calls] == [
+        (2 + 3, 4, asked),
+        (2 + 9, 6, asked),
     ]
-    assert metrics["learner/useful_share"] == 1.0
+    assert metrics["learner/useful_tokens"] == 18 / 16
 
 
 @pytest.mark.parametrize("asked", [True, False])

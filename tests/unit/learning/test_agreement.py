@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dapo.agreement import SamplerDisagreesError, borrow, check, compared
 from dapo.errors import UserError
+from dapo.learning.agreement import SamplerDisagreesError, borrow, check, compared
 from dapo.types import Sample
 
 VERSION = 3
