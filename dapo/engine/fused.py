@@ -7,7 +7,7 @@ in blocks of like length, new ones at each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,11 @@ class Looking:
     columns: int
     mask: Tensor | None
     """Float [rows, 1, 1, columns], 0 or minus infinity; None if all are there."""
+
+    def views(self, cache: Tensor, shared: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Keys and values [rows, heads, columns, dimension] of each layer, where they lie."""
+        there = cache[:, self.rows, :, : self.columns]
+        return zip(there[:, :, :shared], there[:, :, shared:], strict=True)
 
 
 class FusedDecoder(SlotDecoder):
@@ -130,15 +135,17 @@ class FusedDecoder(SlotDecoder):
         reading: Reading | None,
     ) -> Tensor:
         """Hidden states [tokens, hidden] behind the last layer, before the last norm."""
-        weights = self.weights
+        weights, cache = self.weights, self.cache.parts[0]
         hidden = weights.embedding[ids]
         turns = self._rotations[positions].unsqueeze(1)
         places = self._places(rows, positions)
-        for layer, cache in zip(weights.layers, self.cache.parts[0], strict=True):
+        vectors = cache.view(weights.depth, -1, weights.dimension).unbind()
+        looked_at = [list(block.views(cache, weights.key_value_heads)) for block in looking]
+        for number, layer in enumerate(weights.layers):
             qkv = self._qkv(layer, hidden, turns)
-            written = qkv[:, weights.heads :].reshape(-1, weights.dimension)
-            cache.view(-1, weights.dimension).index_copy_(0, places, written)
-            seen = self._attention(qkv, cache, looking, reading)
+            vectors[number].index_copy_(0, places, qkv[:, weights.heads :].reshape(-1, weights.dimension))
+            there = [views[number] for views in looked_at]
+            seen = self._attention(qkv, looking, there, reading)
             hidden = _add(hidden, seen, layer.out, layer.out_bias)
             middle = self._normed(hidden, layer.norm_mid)
             gate, up = _product(middle, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
@@ -153,8 +160,10 @@ class FusedDecoder(SlotDecoder):
         return (rows * self.cache.columns + positions.unsqueeze(1)).flatten()
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        normed = rms_norm(hidden, weight.shape, weight, self.weights.epsilon)
-        return normed if normed.dtype == self.weights.dtype else normed.to(self.weights.dtype)
+        """RMSNorm, as sqrt(H) w x / sqrt(|x|^2 + H epsilon): fewer and smaller operations than `rms_norm`."""
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        normed: Tensor = (hidden / length.hypot(self.weights.norm_floor)).mul_(weight)
+        return normed.to(self.weights.dtype)
 
     def _qkv(self, layer: LayerWeights, hidden: Tensor, turns: Tensor) -> Tensor:
         """Queries, keys and values [tokens, heads + 2 key-value heads, dimension], the first two turned."""
@@ -176,18 +185,19 @@ class FusedDecoder(SlotDecoder):
         return qkv
 
     def _attention(
-        self, qkv: Tensor, cache: Tensor, looking: Sequence[Looking], reading: Reading | None
+        self,
+        qkv: Tensor,
+        looking: Sequence[Looking],
+        there: Sequence[tuple[Tensor, Tensor]],
+        reading: Reading | None,
     ) -> Tensor:
         """[tokens, heads * dimension]. Heads that share keys are rows of one product."""
         weights = self.weights
         shared = weights.key_value_heads
         grouped = qkv[:, : weights.heads].view(len(qkv), shared, -1, weights.dimension)
         parts = []
-        for block in looking:
-            there = cache[block.rows, :, : block.columns]
-            seen = scaled_dot_product_attention(
-                grouped[block.rows], there[:, :shared], there[:, shared:], attn_mask=block.mask
-            )
+        for block, (keys, values) in zip(looking, there, strict=True):
+            seen = scaled_dot_product_attention(grouped[block.rows], keys, values, attn_mask=block.mask)
             parts.append(seen.flatten(1))
         if reading is not None:
             padded = qkv[reading.gather].transpose(1, 2)

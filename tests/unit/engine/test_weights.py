@@ -72,12 +72,8 @@ def test_taking_weights_over_again_writes_into_the_same_memory(dtype: torch.dtyp
     assert places() == before
 
 
-def test_norms_embedding_and_head_are_no_copies_in_float32() -> None:
+def test_embedding_and_head_are_no_copies_in_float32() -> None:
     model = tiny.model(tie_word_embeddings=True)
     weights = FusedWeights(model, torch.float32)
     weights.refresh()
-    layer, own = weights.layers[0], model.model.layers[0]
-    assert layer.norm_in.data_ptr() == own.input_layernorm.weight.data_ptr()
-    assert layer.norm_mid.data_ptr() == own.post_attention_layernorm.weight.data_ptr()
-    assert weights.norm.data_ptr() == model.model.norm.weight.data_ptr()
     assert weights.head.data_ptr() == weights.embedding.data_ptr() == model.lm_head.weight.data_ptr()
