@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dapo.types import Completion, Example, Score
-from dapo.verify.scripts import words
 
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 _WIDTH = array("q").itemsize
 
 
@@ -23,8 +24,8 @@ class Reward:
     name: ClassVar[str] = "repetition"
 
     unit: Literal["tokens", "words"] = "tokens"
-    """What is counted. Words are lower-cased; in scripts without blanks each letter is one; numbers and
-    signs are none."""
+    """What is counted. A word is what stands between blanks, in lower case; of Chinese and Japanese every
+    character is one."""
     ngram: int = 20
     threshold: float = 0.2
     graded: bool = False
@@ -58,4 +59,4 @@ def repeated_share(numbers: Iterable[int], ngram: int) -> float:
 def _numbered(text: str) -> Iterable[int]:
     """The words of a text as numbers, equal ones as equal numbers."""
     known: dict[str, int] = {}
-    return [known.setdefault(word.casefold(), len(known)) for word, _ in words(text)]
+    return [known.setdefault(word, len(known)) for word in _WORD.findall(text.casefold())]

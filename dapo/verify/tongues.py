@@ -49,7 +49,8 @@ def is_in(text: str, language: str) -> bool:
     """Whether `text` is in a language, as far as script and common words can tell.
 
     At least half of its words are of the language's scripts, and no other language of these has more of
-    its commonest words in it. Raises ValueError for an unknown language.
+    its commonest words in it. Each counts once: Los Angeles may be spoken of in English.
+    Raises ValueError for an unknown language.
     """
     code = language_code(language)
     scripts = SCRIPTS[code]
@@ -61,8 +62,6 @@ def is_in(text: str, language: str) -> bool:
     if "CJK" in scripts and (code == "ja") != (kana >= _JAPANESE * found.total()):
         return False
     hits = {
-        other: sum(count for word, count in fitting.items() if word in common)
-        for other, common in _COMMON.items()
-        if SCRIPTS[other] == scripts
+        other: len(common & fitting.keys()) for other, common in _COMMON.items() if SCRIPTS[other] == scripts
     }
     return code not in hits or hits[code] == max(hits.values())

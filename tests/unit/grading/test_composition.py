@@ -86,6 +86,8 @@ def test_a_graded_verdict_is_correct_from_a_half_on() -> None:
 
     found = grade(shaping(gate="correct"), texts=["0.5", "0.49"], score=graded)
     assert [score.parts["calm"] for score in found] == [pytest.approx(-0.1), 0.0]
+    found = grade(shaping(gate="wrong"), texts=["0.5", "0.49"], score=graded)
+    assert [score.parts["calm"] for score in found] == [0.0, pytest.approx(-0.1)]
 
 
 def test_the_parts_reach_the_reward_of_the_rollout() -> None:

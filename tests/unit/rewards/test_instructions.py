@@ -229,6 +229,11 @@ def test_a_language_is_told_from_the_others(language: str) -> None:
     assert [other for other in PASSAGES if is_in(PASSAGES[language], other)] == [language]
 
 
+def test_a_name_that_comes_again_and_again_does_not_change_the_language() -> None:
+    text = "Teams from Los Angeles: Los Angeles Rams, Los Angeles Kings and the Los Angeles Lakers."
+    assert is_in(text, "en") and not is_in(text, "es")
+
+
 def test_the_reward_wants_all_instructions_followed_or_counts_them() -> None:
     columns = {
         "instruction_id_list": ["punctuation:no_comma", "keywords:existence"],
