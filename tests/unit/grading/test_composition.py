@@ -13,7 +13,7 @@ from dapo.errors import UserError
 from dapo.grading.adapt import AdaptedReward, ScoreRangeError, as_reward
 from dapo.grading.composition import Gate, Shaping, composed
 from dapo.grading.grader import Grader
-from dapo.rewards import exact
+from dapo.rewards import exact, format, instructions, language, length, repetition, shortest
 from dapo.samples import with_rewards
 from dapo.types import Completion, Example, Group, Prompt, Score
 
@@ -106,15 +106,15 @@ def test_several_terms_stand_beside_the_verdicts_own_parts() -> None:
         grade(shaping(name="own"), texts=["!"], score=with_part)
 
 
-def shortest(completions: list[Completion], example: Example) -> list[float]:
+def shortest_text(completions: list[Completion], example: Example) -> list[float]:
     least = min(len(completion.text) for completion in completions)
     return [float(len(completion.text) == least) for completion in completions]
 
 
 def test_a_group_reward_compares_what_the_gate_lets_through_or_the_whole_group() -> None:
     texts = ["hm. Answer: 4", "Answer: 4", "no"]
-    assert parts(shaping(shortest, gate="correct"), texts=texts) == [-0.4, 0.0, 0.0]
-    assert parts(shaping(shortest, gate="correct", among="group"), texts=texts) == [-0.4, -0.4, 0.0]
+    assert parts(shaping(shortest_text, gate="correct"), texts=texts) == [-0.4, 0.0, 0.0]
+    assert parts(shaping(shortest_text, gate="correct", among="group"), texts=texts) == [-0.4, -0.4, 0.0]
 
 
 def test_a_reward_behind_a_shut_gate_is_not_asked() -> None:
@@ -225,9 +225,22 @@ def test_impossible_compositions() -> None:
         composed(score, [shaping(composed(score, [shaping()]))])
 
 
-def test_a_composition_travels_to_another_process() -> None:
-    reward = composed(as_reward(exact.Reward()), [shaping(exact.Reward()), shaping(exact.Reward(), name="b")])
-    there: AdaptedReward = pickle.loads(pickle.dumps(reward))
-    assert Grader(there).grade(completions(RIGHT), EXAMPLE) == Grader(reward).grade(
-        completions(RIGHT), EXAMPLE
-    )
+OWN: list[Any] = [
+    format.Reward("regex", regex="4$"),
+    instructions.Reward(),
+    language.Reward("en"),
+    length.Reward(8),
+    repetition.Reward(),
+    shortest.Reward(),
+]
+
+
+@pytest.mark.parametrize("reward", OWN, ids=lambda reward: reward.name)
+def test_the_packages_own_shaping_is_named_by_its_file_and_travels_to_another_process(reward: Any) -> None:
+    assert type(reward).__module__ == f"dapo.rewards.{reward.name}"
+    here = composed(as_reward(exact.Reward()), [shaping(reward, name="own")])
+    there: AdaptedReward = pickle.loads(pickle.dumps(here))
+    columns = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    example = Example("row-1", EXAMPLE.messages, "4", columns)
+    found, expected = (Grader(one).grade(completions(RIGHT, WRONG), example) for one in (there, here))
+    assert found == expected and not any(score.part_errors for score in found)
