@@ -27,16 +27,15 @@ _OPEN: Mapping[Gate, Callable[[Score], bool]] = {
 _RESERVED = ("score", "reward")
 
 
-@dataclass(frozen=True)
-class Shaping:
-    """A reward that shapes: it adds `weight * (value - offset)` to the reward of a completion.
+@dataclass(frozen=True, kw_only=True)
+class ShapingSettings:
+    """A term `weight * (value - offset)` in the reward of a completion.
 
-    `value` is the score that `reward` gives, from 0, bad, to 1, good. Where the gate is shut or `reward`
+    `value` is the score of a shaping reward, from 0, bad, to 1, good. Where the gate is shut or that reward
     could not judge, 0 is added. `offset` is the value that costs nothing: at 1 the term is a penalty in
     [-weight, 0], at 0 a bonus in [0, weight].
     """
 
-    reward: AdaptedReward
     name: str
     """Of the term, in `Score.parts`, in the rollouts and for `sampling.filter_on`."""
     weight: float
@@ -74,6 +73,13 @@ class Shaping:
         """Whether the gate can be open for right answers, or for wrong ones."""
         return self.gate in ("always", "parsed", "correct" if right else "wrong")
 
+
+@dataclass(frozen=True, kw_only=True)
+class Shaping(ShapingSettings):
+    """A reward that shapes."""
+
+    reward: AdaptedReward
+
     def terms(
         self, verdicts: Sequence[object], completions: Sequence[Completion], example: Example
     ) -> dict[int, float | Ungraded]:
@@ -92,12 +98,10 @@ class Shaping:
 
     def _term(self, outcome: object) -> float | Ungraded:
         try:
-            value = self.reward.verdict(outcome).score
-        except Ungraded as reason:
-            return reason
+            judged = _judged(self.reward, outcome)
         except ScoreRangeError as error:
             raise ScoreRangeError(f"shaping {self.name!r}: {error}") from error
-        return self.weight * (value - self.offset)
+        return judged if isinstance(judged, Ungraded) else self.weight * (judged.score - self.offset)
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,8 @@ class Composition:
     """The verdicts of `score` with the terms of `shaping` as their parts.
 
     Called as an `Outcomes`: the result holds a Score for each completion, and the exception where `score`
-    could not judge. A part could stand for anything but the verdict, so a shaping reward that cannot
-    judge costs only its own part; `Score.part_errors` says why.
+    could not judge. A shaping reward that cannot judge costs its own part and never the verdict;
+    `Score.part_errors` says why.
     """
 
     score: AdaptedReward
@@ -130,7 +134,8 @@ class Composition:
 
         Raises UserError for what would strike every completion, such as numbers outside a score's range.
         """
-        verdicts = [self._verdict(outcome) for outcome in self.score.outcomes(completions, example)]
+        outcomes = self.score.outcomes(completions, example)
+        verdicts: list[object] = [_judged(self.score, outcome) for outcome in outcomes]
         for shaping in self.shaping:
             terms = shaping.terms(verdicts, completions, example)
             verdicts = [
@@ -141,11 +146,17 @@ class Composition:
             ]
         return verdicts
 
-    def _verdict(self, outcome: object) -> object:
-        try:
-            return self.score.verdict(outcome)
-        except Ungraded as reason:
-            return reason
+
+def _judged(reward: AdaptedReward, outcome: object) -> Score | Ungraded:
+    """The score an outcome stands for, or why it stands for none. Raises ScoreRangeError."""
+    try:
+        return reward.verdict(outcome)
+    except ScoreRangeError:
+        raise
+    except Ungraded as reason:
+        return reason
+    except Exception as error:  # What anyone's code returned may raise when it is read; so may to_score.
+        return Ungraded(f"the verdict could not be read: {type(error).__name__}: {error}")
 
 
 def _with_part(verdict: Score, name: str, term: float | Ungraded) -> Score:

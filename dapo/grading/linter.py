@@ -17,7 +17,7 @@ from dapo.algorithms import Algorithm
 from dapo.core.advantages import Advantage
 from dapo.core.shaping import signed
 from dapo.core.signal import TOLERANCE
-from dapo.grading.composition import Shaping
+from dapo.grading.composition import ShapingSettings
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ShapingReport:
 
 
 def lint_shaping(
-    shaping: Sequence[Shaping],
+    shaping: Sequence[ShapingSettings],
     algorithm: Algorithm,
     *,
     group_size: int,

@@ -27,7 +27,7 @@ from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.parts import parts
 from dapo.core.shaping import SoftOverlong
 from dapo.grading.adapt import AdaptedReward, Reward, as_reward
-from dapo.grading.composition import Shaping, composed
+from dapo.grading.composition import Shaping, ShapingSettings, composed
 from dapo.recipe.settings import build, to_plain, unknown_key
 from dapo.recipe.text import RecipeError
 
@@ -170,7 +170,7 @@ def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str =
 
     `{score: ..., shaping: [{reward: ..., weight: 0.2}, ...]}` composes several of them: `score` gives the
     verdict, the others shape what the advantage sees, each with the settings of
-    `dapo.grading.composition.Shaping`.
+    `dapo.grading.composition.ShapingSettings`.
     """
     if callable(spec):
         return as_reward(spec)
@@ -217,10 +217,11 @@ def _shaping_from(entry: Any, where: str) -> Shaping:
         raise RecipeError(
             f"{where}: an entry of shaping names its reward, as in {{reward: {{name: format}}, weight: 0.2}}"
         )
-    spec = entry["reward"]
+    settings = dict(entry)
+    spec = settings.pop("reward")
     reward = as_reward(reward_from(spec, f"{where}.reward"))
-    name = entry.get("name") or _term_name(spec)
-    return build(Shaping, {**entry, "name": name, "reward": reward}, where)
+    settings["name"] = settings.get("name") or _term_name(spec)
+    return Shaping(reward=reward, **vars(build(ShapingSettings, settings, where)))
 
 
 def _term_name(spec: Any) -> str:

@@ -33,7 +33,7 @@ def calm(completion: Completion, example: Example) -> float:
 
 
 def shaping(reward: Any = calm, **settings: Any) -> Shaping:
-    return Shaping(as_reward(reward), **{"name": "calm", "weight": 0.4, **settings})
+    return Shaping(reward=as_reward(reward), **{"name": "calm", "weight": 0.4, **settings})
 
 
 def grade(*terms: Shaping, texts: Sequence[str] = (RIGHT, WRONG, SILENT), score: Any = None) -> list[Score]:
@@ -165,13 +165,25 @@ def test_a_shaping_reward_that_cannot_judge_costs_its_part_and_not_the_verdict()
     assert (loud.score, loud.error) == (1.0, None)
     assert loud.parts == {"calm": 0.0, "other": pytest.approx(-0.3)}
     assert loud.part_errors == {"calm": "the reward function raised RuntimeError: no loud texts"}
-    assert grader.errors == 0
+    assert right.error is None
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), "good", [1.0]])
 def test_what_is_no_number_is_no_judgement(value: Any) -> None:
     [found] = grade(shaping(lambda completion, example: value), texts=[RIGHT])
     assert (found.score, found.parts) == (1.0, {"calm": 0.0}) and "calm" in found.part_errors
+
+
+def test_a_mapping_to_scores_that_raises_costs_as_little() -> None:
+    def broken(value: float) -> float:
+        return 1 / 0
+
+    loud = as_reward(lambda completion, example: 5.0, to_score=broken)
+    [found] = grade(shaping(loud), texts=[RIGHT])
+    assert (found.score, found.parts) == (1.0, {"calm": 0.0})
+    assert "ZeroDivisionError" in found.part_errors["calm"]
+    [found] = grade(shaping(), texts=[RIGHT], score=loud)
+    assert "ZeroDivisionError" in str(found.error)
 
 
 def test_a_verdict_that_could_not_be_had_is_an_error_and_is_not_shaped() -> None:
@@ -184,7 +196,6 @@ def test_a_verdict_that_could_not_be_had_is_an_error_and_is_not_shaped() -> None
     right, loud = grader.grade(completions(RIGHT, WRONG), EXAMPLE)
     assert right.parts == {"calm": pytest.approx(-0.1)} and right.error is None
     assert (loud.score, loud.parts) == (0.0, {}) and "no loud texts" in str(loud.error)
-    assert (grader.graded, grader.errors) == (2, 1)
 
 
 def test_numbers_outside_the_range_stop_the_run_and_say_which_reward_gave_them() -> None:

@@ -38,7 +38,7 @@ def shape(completion: Completion, example: Example) -> float:
 
 
 def term(weight: float = 0.5, **settings: Any) -> Shaping:
-    return Shaping(as_reward(shape), **{"name": "shape", "weight": weight, **settings})
+    return Shaping(reward=as_reward(shape), **{"name": "shape", "weight": weight, **settings})
 
 
 def lint(*terms: Shaping, algorithm: Algorithm = NORMALIZED, **settings: Any) -> ShapingReport:

@@ -109,8 +109,10 @@ def test_the_cosine_reward_of_the_paper_is_two_entries() -> None:
     """Yeo et al.: right answers from 2 at no token to 1 at the limit, wrong ones from -10 to 0."""
     cosine = {"max_tokens": 100, "shape": "cosine"}
     terms = [
-        Shaping(as_reward(length.Reward(**cosine)), "right", 1.0, "correct", offset=0),
-        Shaping(as_reward(length.Reward(**cosine, prefer="long")), "wrong", 10.0, "wrong"),
+        Shaping(reward=as_reward(length.Reward(**cosine)), name="right", weight=1, gate="correct", offset=0),
+        Shaping(
+            reward=as_reward(length.Reward(**cosine, prefer="long")), name="wrong", weight=10, gate="wrong"
+        ),
     ]
 
     def verdict(completion: Completion, example: Example) -> bool:
@@ -151,7 +153,7 @@ def test_kimis_length_reward_is_two_entries() -> None:
 
     def entry(name: str, gate: Any, **settings: Any) -> Shaping:
         reward = as_reward(shortest.Reward(tie=0.5, **settings))
-        return Shaping(reward, name, 1.0, gate, offset=0.5, among="group")
+        return Shaping(reward=reward, name=name, weight=1, gate=gate, offset=0.5, among="group")
 
     def verdict(completion: Completion, example: Example) -> bool:
         return completion.text == "right"
