@@ -93,6 +93,8 @@ class Score:
     """Shaping terms by name, to be added to the reward."""
     error: str | None = None
     """Why the completion could not be graded, where it could not."""
+    part_errors: Mapping[str, str] = field(default_factory=dict)
+    """Why a shaping term could not be had, by its name. It is 0 then, and the verdict stands."""
 
 
 @dataclass

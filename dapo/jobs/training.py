@@ -17,6 +17,7 @@ from dapo.jobs.place import TRAINER_STATE, open_run
 from dapo.jobs.records import step_records
 from dapo.model import check_context, load_codec
 from dapo.recipe.config import Recipe, recipe_to_plain
+from dapo.recipe.lint import shaping_notes
 from dapo.run.checkpoints import Checkpoints
 from dapo.run.console import Console
 from dapo.run.environment import differences, environment
@@ -110,7 +111,8 @@ class Run:
             UserError: where the disk refuses to be written to; the checkpoints before are untouched.
         """
         with self.console, self.interrupts, self.directory:
-            for line in [*self.data.reports, *self.backend.notes, *self.notes]:
+            notes = [*self.data.reports, *self.backend.notes, *self.notes, *shaping_notes(self.recipe)]
+            for line in notes:
                 self.console.message(line)
             try:
                 self._steps()

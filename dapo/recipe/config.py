@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,12 +17,11 @@ from dapo.data.prompts import Overlong
 from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
-from dapo.grading.adapt import AdaptedReward
 from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
-from dapo.recipe.resolve import algorithm_from, reward_from, task_from
+from dapo.recipe.resolve import algorithm_from, reward_from, reward_to_plain, task_from
 from dapo.recipe.settings import build, check_keys, to_plain
-from dapo.recipe.text import RecipeError, read_recipe
+from dapo.recipe.text import read_recipe
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling.settings import SamplingSettings
 from dapo.trainer import StepSizes
@@ -136,7 +135,8 @@ class Recipe:
     max_prompt_tokens: int = 2048
     seed: int = 0
     reward: Any = None
-    """Left out: the training task's own. A name, `{name: ..., settings}`, or `module:function`."""
+    """Left out: the training task's own. A name, `{name: ..., settings}`, `module:function`, or
+    `{score: ..., shaping: [...]}`, which adds shaping to a verdict."""
     algorithm: Annotated[InstanceOf[Algorithm], SkipValidation] = field(
         default_factory=lambda: algorithm_from("dapo")
     )
@@ -229,22 +229,8 @@ def recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as YAML can hold it; `load_recipe` reads it back to the same recipe."""
     plain: dict[str, Any] = to_plain(recipe)
     plain["algorithm"].pop("paper")
-    if callable(recipe.reward):
-        plain["reward"] = _reward_to_plain(recipe.reward)
+    plain["reward"] = reward_to_plain(recipe.reward)
     return plain
-
-
-def _reward_to_plain(reward: Any) -> Any:
-    """A reward handed over as an object, written as a recipe would name it."""
-    if is_dataclass(reward) and not isinstance(reward, (type, AdaptedReward)):
-        cls = type(reward)
-        return {**to_plain(reward), "name": f"{cls.__module__}:{cls.__qualname__}"}
-    if not hasattr(reward, "__qualname__"):
-        raise RecipeError(
-            f"reward: {reward!r} cannot be written down in config.yaml; give a function, a dataclass, or a "
-            "name with settings such as {name: package.module:function, score_range: [-1, 1]}"
-        )
-    return f"{reward.__module__}:{reward.__qualname__}"
 
 
 def _check_sizes(recipe: Recipe) -> None:

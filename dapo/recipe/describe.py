@@ -6,6 +6,7 @@ import yaml
 
 from dapo.data.prompts import Overlong
 from dapo.recipe.config import Recipe, recipe_to_plain
+from dapo.recipe.lint import shaping_notes
 
 
 def describe(recipe: Recipe) -> str:
@@ -92,11 +93,7 @@ def _remarks(recipe: Recipe) -> list[str]:
             "soft_overlong and overlong_filter are both on: truncated completions are punished in the "
             "baseline, but leave the loss themselves"
         )
-    if recipe.sampling.filter_on == "reward":
-        lines.append(
-            "filter_on: reward reads the shaped reward: lengths alone make an all-wrong group look mixed, "
-            "and training on such groups has collapsed runs; the default reads the score"
-        )
+    lines += shaping_notes(recipe)
     if algorithm.kl is not None:
         lines.append("a KL penalty keeps a second copy of the model in memory")
     if recipe.model.trust_remote_code:

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +26,9 @@ from dapo.core.masks import EntropyMask, OverlongFilter
 from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.parts import parts
 from dapo.core.shaping import SoftOverlong
-from dapo.grading.adapt import Reward, as_reward
-from dapo.recipe.settings import build, unknown_key
+from dapo.grading.adapt import AdaptedReward, Reward, as_reward
+from dapo.grading.composition import Shaping, ShapingSettings, composed
+from dapo.recipe.settings import build, to_plain, unknown_key
 from dapo.recipe.text import RecipeError
 
 CHOICES: dict[str, ModuleType] = {"loss": losses, "reduction": reduce, "advantage": advantages}
@@ -165,10 +166,17 @@ def task_from(spec: str | Mapping[str, Any], where: str) -> Any:
 
 
 def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str = "reward") -> Reward:
-    """A reward by name with its settings, or a function: one's own, or with TRL's or verl's signature."""
+    """A reward by name with its settings, or a function: one's own, or with TRL's or verl's signature.
+
+    `{score: ..., shaping: [{reward: ..., weight: 0.2}, ...]}` composes several of them: `score` gives the
+    verdict, the others shape what the advantage sees, each with the settings of
+    `dapo.grading.composition.ShapingSettings`.
+    """
     if callable(spec):
         return as_reward(spec)
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if not settings.keys().isdisjoint(_COMPOSED):
+        return _composed_from(settings, where)
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise RecipeError(f"{where}: name a reward, as in {{name: math_dapo}}")
@@ -179,3 +187,74 @@ def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str =
     if isinstance(thing, type):
         return as_reward(build(_type(thing, where), settings, where))
     return as_reward(thing, **settings)
+
+
+_COMPOSED = ("score", "shaping")
+_COMPOSED_EXAMPLE = "{score: {name: math_dapo}, shaping: [{reward: {name: format}, weight: 0.2}]}"
+
+
+def _composed_from(settings: Mapping[str, Any], where: str) -> Reward:
+    if others := [key for key in settings if key not in _COMPOSED]:
+        raise RecipeError(
+            f"{where}.{others[0]}: a composed reward has the keys score and shaping and no others; settings "
+            f"of a reward stand beside its name, as in {_COMPOSED_EXAMPLE}"
+        )
+    if missing := [key for key in _COMPOSED if not settings.get(key)]:
+        raise RecipeError(f"{where}.{missing[0]}: this key is missing; write {_COMPOSED_EXAMPLE}")
+    entries = settings["shaping"]
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise RecipeError(f"{where}.shaping: write a list of entries, as in {_COMPOSED_EXAMPLE}")
+    score = as_reward(reward_from(settings["score"], f"{where}.score"))
+    shaping = [_shaping_from(entry, f"{where}.shaping.{place}") for place, entry in enumerate(entries)]
+    try:
+        return composed(score, shaping)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _shaping_from(entry: Any, where: str) -> Shaping:
+    if not isinstance(entry, Mapping) or "reward" not in entry:
+        raise RecipeError(
+            f"{where}: an entry of shaping names its reward, as in {{reward: {{name: format}}, weight: 0.2}}"
+        )
+    settings = dict(entry)
+    spec = settings.pop("reward")
+    reward = as_reward(reward_from(spec, f"{where}.reward"))
+    settings["name"] = settings.get("name") or _term_name(spec)
+    return Shaping(reward=reward, **vars(build(ShapingSettings, settings, where)))
+
+
+def _term_name(spec: Any) -> str:
+    """What a shaping term is called that the recipe gives no name: its reward's, without the module."""
+    plain = reward_to_plain(spec)
+    name = plain if isinstance(plain, str) else str(plain.get("name", "shaping"))
+    return name.rpartition(":")[2]
+
+
+def reward_to_plain(spec: Any) -> Any:
+    """A reward as YAML can hold it and `reward_from` reads it back, also one handed over as an object.
+
+    Raises RecipeError for an object that has no name to find it by.
+    """
+    if isinstance(spec, Mapping):
+        return {
+            key: reward_to_plain(value) if key in _REWARD_KEYS else to_plain(value)
+            for key, value in spec.items()
+        }
+    if isinstance(spec, Sequence) and not isinstance(spec, str):
+        return [reward_to_plain(entry) for entry in spec]
+    if is_dataclass(spec) and not isinstance(spec, (type, AdaptedReward)):
+        cls = type(spec)
+        return {"name": f"{cls.__module__}:{cls.__qualname__}", **to_plain(spec)}
+    if not callable(spec):
+        return to_plain(spec)
+    if not hasattr(spec, "__qualname__"):
+        raise RecipeError(
+            f"reward: {spec!r} cannot be written down in config.yaml; give a function, a dataclass, or a "
+            "name with settings such as {name: package.module:function, score_range: [-1, 1]}"
+        )
+    return f"{spec.__module__}:{spec.__qualname__}"
+
+
+_REWARD_KEYS = (*_COMPOSED, "reward")
+"""Keys under which a composed reward holds others."""

@@ -68,6 +68,7 @@ class RolloutLog:
                 "reward": rollout.reward,
                 "parts": dict(rollout.score.parts),
                 "error": rollout.score.error,
+                "part_errors": dict(rollout.score.part_errors),
                 "advantage": advantage,
             }
             for index, (rollout, advantage) in enumerate(zip(group.rollouts, given, strict=True))

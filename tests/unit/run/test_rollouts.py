@@ -63,6 +63,7 @@ def test_every_completion_is_a_line_that_tells_the_whole_story(log: RolloutLog) 
         "reward": 1.0,
         "parts": {},
         "error": None,
+        "part_errors": {},
         "advantage": 1.0,
     }
     assert second["index"] == 1
