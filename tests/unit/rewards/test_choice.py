@@ -243,6 +243,6 @@ def test_settings_that_cannot_be() -> None:
     ],
 )
 def test_strange_texts_take_no_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     Reward(max_distance=0.3)(completion(text), Example("x", [], "B", {"options": CITIES}))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

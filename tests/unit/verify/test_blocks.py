@@ -63,7 +63,7 @@ def test_blocks_of_a_language() -> None:
 
 @pytest.mark.parametrize("text", ["`" * 100_000, "```\n" * 50_000, "<think>" * 20_000, "``` a " * 20_000])
 def test_strange_texts_take_no_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     fenced_blocks(text)
     after_thinking(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
