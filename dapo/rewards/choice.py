@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,19 +12,20 @@ from dapo.verify.blocks import after_thinking
 from dapo.verify.golds import column
 from dapo.verify.options import UNCLEAR, Options
 
-_ANSWER = (
-    r"(?:\banswer|\b(?:option|choice)|\brespuesta|\bréponse|\breponse|\bantwort|\brisposta|\bresposta"
-    r"|\b\u043e\u0442\u0432\u0435\u0442|答案|正解|答え|回答|정답|الإجابة|उत्तर)"
-)
 _ORNAMENT = r"[\s*_\"')\]]{0,8}"
-_DECLARED = re.compile(
-    rf"{_ANSWER}{_ORNAMENT}(?:\bis\b{_ORNAMENT})?[:\uff1a]|\\boxed\s?\{{|<answer>|^\#\#\#\#",
-    re.IGNORECASE | re.MULTILINE,
+_BEHIND_ANSWER = re.compile(
+    rf"{_ORNAMENT}(?:(?P<declared>(?:\bis\b{_ORNAMENT})?[:\uff1a])"
+    r"|\b(?:is|must be|should be|would be|es|est|ist|è|é)\b|[是为為選选は])"
 )
-_SAID = re.compile(
-    rf"{_ANSWER}{_ORNAMENT}(?:\b(?:is|must\ be|should\ be|would\ be|es|est|ist|è|é)\b|[是为為選选は])",
-    re.IGNORECASE,
-)
+_LATIN = ("answer", "option", "choice", "respuesta", "réponse", "antwort", "risposta", "resposta")
+_OTHER = ("\u043e\u0442\u0432\u0435\u0442", "答案", "正解", "答え", "回答", "정답", "الإجابة", "उत्तर")
+_MARKERS = {
+    **dict.fromkeys((*_LATIN, *_OTHER), _BEHIND_ANSWER),
+    "\\boxed": re.compile(r"(?P<declared>\s?\{)"),
+    "<answer>": re.compile(r"(?P<declared>)"),
+    "\n####": re.compile(r"(?P<declared>)"),
+}
+"""What a statement begins with, in lower case, and what has to follow."""
 _MAX_CONTENT = 500
 """How many characters after a marker are read."""
 _MAX_DECLARATIONS = 100
@@ -118,14 +119,26 @@ class Reward:
 
 def _last_declared(text: str, options: Options) -> str | None:
     """What the last declaration names; UNCLEAR if it names no single option; None without a declaration."""
-    ends = [(match.end(), True) for match in _DECLARED.finditer(text)]
-    ends += [(match.end(), False) for match in _SAID.finditer(text)]
+    ends = [place for marker in _MARKERS for place in _statements(f"\n{text}", marker)]
     for end, binding in sorted(ends, reverse=True)[:_MAX_DECLARATIONS]:
         content = text[end : end + _MAX_CONTENT].lstrip(" \t\r\n*_:\uff1a")
         named = options.named(_content(content))
         if named is not None or binding:
             return named or UNCLEAR
     return None
+
+
+def _statements(text: str, marker: str) -> Iterator[tuple[int, bool]]:
+    """Where the content of each statement begins in `text[1:]`, and whether it is a declaration."""
+    # The only letter that is two in lower case would move all that follow it.
+    lowered = text.replace("\u0130", "i").lower()
+    place = lowered.find(marker)
+    while place >= 0:
+        behind = _MARKERS[marker].match(lowered, place + len(marker))
+        inside_word = marker in _LATIN and lowered[place - 1].isalnum()
+        if behind and not inside_word:
+            yield behind.end() - 1, behind["declared"] is not None
+        place = lowered.find(marker, place + len(marker))
 
 
 def _content(text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,6 +16,8 @@ _MAX_DEPTH = 100
 _MAX_TRIALS = 20
 """How many regions are parsed, from the last back, before a text passes for one without JSON."""
 _MAX_UNORDERED = 200
+_MARK = re.compile(r'[{}\[\]"]')
+_INSIDE_STRING = re.compile(r'(?:[^"\\\n]|\\.)*"?', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 
 
@@ -118,10 +121,10 @@ def _balanced(text: str) -> list[tuple[int, int]]:
     regions: list[tuple[int, int]] = []
     opened: list[tuple[str, int]] = []
     place = 0
-    while place < len(text):
-        character = text[place]
+    while mark := _MARK.search(text, place):
+        character, place = mark[0], mark.end()
         if character in "{[":
-            opened.append((_CLOSING[character], place))
+            opened.append((_CLOSING[character], mark.start()))
         elif character == '"' and opened:
             place = _string_end(text, place)
         elif character in "}]" and any(closing == character for closing, _ in opened[-2:]):
@@ -131,34 +134,25 @@ def _balanced(text: str) -> list[tuple[int, int]]:
                     break
             while regions and regions[-1][0] > start:
                 regions.pop()
-            regions.append((start, place + 1))
-        place += 1
+            regions.append((start, place))
     return regions
 
 
 def _string_end(text: str, start: int) -> int:
-    """The place of the quotation mark that ends the string at `start`, or of the end of its line."""
-    place = start + 1
-    while place < len(text) and text[place] not in '"\n':
-        place += 2 if text[place] == "\\" else 1
-    return place
+    """The place behind the string whose first character is at `start`: behind its quotation mark, or at the
+    end of its line."""
+    inside = _INSIDE_STRING.match(text, start)
+    return start if inside is None else inside.end()
 
 
 def _depth(text: str) -> int:
-    return max(_depths(text), default=0)
-
-
-def _depths(text: str) -> Iterator[int]:
-    depth, place = 0, 0
-    while place < len(text):
-        if text[place] == '"':
-            place = _string_end(text, place)
-        elif text[place] in "{[":
-            depth += 1
-            yield depth
-        elif text[place] in "}]":
-            depth -= 1
-        place += 1
+    """How many brackets stand inside each other, strings aside."""
+    deepest = depth = place = 0
+    while mark := _MARK.search(text, place):
+        place = _string_end(text, mark.end()) if mark[0] == '"' else mark.end()
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def found(text: str, reward: Reward | None = None, gold: str = "B", **columns: A
         "A long thought about cities, so B",
         "B. Paris",
         "Answer: 'B'",
+        "\u0130\u0130\u0130 Answer: B",
+        "Answer: B\nNonanswer: C, for a reason",
     ],
 )
 def test_a_letter_that_is_stated(text: str) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from dapo.rewards.sql import Reward
 from dapo.types import Completion, Example, Score
+from dapo.verify.queries import Database
 
 SCHEMA = """
 PRAGMA foreign_keys = OFF;
@@ -63,6 +66,11 @@ def right(query: str, gold: str, reward: Reward | None = None) -> bool:
         ("SELECT 9007199254740993", "SELECT 9007199254740992", False),
         ("SELECT SUM(area) / 3 FROM city", "SELECT AVG(area) FROM city", True),
         ("SELECT name, 0.3 FROM city", "SELECT name, 0.1 + 0.2 FROM city", True),
+        (
+            "SELECT 'a', 0.3 UNION ALL SELECT 'b', 0.1 + 0.2",
+            "SELECT 'a', 0.1 + 0.2 UNION ALL SELECT 'b', 0.3",
+            True,
+        ),
         # Columns in the order of the gold.
         ("SELECT country, name FROM city", "SELECT name, country FROM city", False),
         ("SELECT name, name FROM city", "SELECT name FROM city", False),
@@ -102,6 +110,14 @@ def test_sets_of_rows_as_bird_compares_them() -> None:
 )
 def test_columns_in_any_order_as_spiders_test_suite_allows(query: str, gold: str, equal: bool) -> None:
     assert right(query, gold, Reward(any_column_order=True)) is equal
+
+
+def test_many_columns_are_put_in_order_without_trying_all_orders() -> None:
+    rows = [[str(row * column % 7) for column in range(1, 13)] for row in range(20)]
+    gold = " UNION ALL ".join("SELECT " + ", ".join(row) for row in rows)
+    turned = " UNION ALL ".join("SELECT " + ", ".join(reversed(row)) for row in rows)
+    assert right(turned, gold, Reward(any_column_order=True))
+    assert not right(turned, gold)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,20 @@ def test_nothing_but_reading_is_allowed(root: Path, query: str) -> None:
         score = judge(text, "SELECT 1", Reward(db_root=str(root)), **columns)
         assert score.score == 0 and score.answer
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_the_file_itself_is_opened_for_reading_only(root: Path) -> None:
+    database = Database.file(root / "cities" / "cities.sqlite")
+    with (
+        closing(database._open(deadline=math.inf)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("CREATE TABLE t (x)")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 sets no limits before Python 3.11")
+def test_a_cell_has_a_limit() -> None:
+    assert not right("SELECT length(zeroblob(100000000))", "SELECT 100000000")
 
 
 @pytest.mark.parametrize("statement", ["ATTACH '{root}/new.sqlite' AS o", "VACUUM INTO '{root}/new.sqlite'"])

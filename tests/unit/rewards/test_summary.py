@@ -21,8 +21,8 @@ def judge(text: str, gold: str, reward: Reward | None = None, **columns: Any) ->
 
 
 def test_the_mean_by_hand() -> None:
-    # 5 words against 6, of which 4 are shared: the, cat, on, mat. Pairs: "the cat" is the only one shared of 4
-    # and 5. Longest common subsequence: the cat on mat.
+    # 5 words against 6, of which 4 are shared: the, cat, on, mat. Of 4 and 5 pairs only "the cat" is shared.
+    # Longest common subsequence: the cat on mat.
     text, gold = "the cat lay on mat", "the cat sat on the mat"
     rouge1, rouge2, rouge_l = 2 * 4 / (5 + 6), 2 * 1 / (4 + 5), 2 * 4 / (5 + 6)
     assert judge(text, gold, ROUGE1).score == pytest.approx(rouge1)
@@ -54,6 +54,9 @@ def test_bleu() -> None:
     assert judge("the cat sat on the", gold, bleu).score == pytest.approx(2.718281828459045**-0.2)
     assert judge("我们去北京看长城", "我们去北京看长城", bleu).score == pytest.approx(1)
     assert judge("dog", gold, bleu).score < 0.05
+    # By characters: 6 of 8, 4 of 7 pairs, 2 of 6 triples; no quadruple of 5, which smoothing makes 1 of 10.
+    by_hand = (6 / 8 * 4 / 7 * 2 / 6 * 1 / 10) ** 0.25
+    assert judge("我们去北京看长城", "我们去上海看长城", bleu).score == pytest.approx(by_hand)
 
 
 def test_the_best_reference_and_the_thinking() -> None:
