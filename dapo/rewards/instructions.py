@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dapo.types import Completion, Example, Score
+from dapo.verify.golds import column
 from dapo.verify.instructions import follows
-from dapo.verify.lookup import column
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dapo.types import Completion, Example, Score
-from dapo.verify.lookup import column
+from dapo.verify.golds import column
 from dapo.verify.prose import prose, text_of
 from dapo.verify.scripts import SCRIPTS, language_code, script_of, words
 

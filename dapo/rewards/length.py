@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dapo.types import Completion, Example, Score
-from dapo.verify.lookup import column
+from dapo.verify.golds import column
 
 Shape = Literal["limit", "linear", "cosine"]
 

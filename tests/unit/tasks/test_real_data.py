@@ -12,7 +12,7 @@ import pytest
 from dapo.data.dedupe import deduplicate
 from dapo.data.files import read_rows
 from dapo.grading.grader import Grader
-from dapo.tasks import aime, dapo_math, file, gsm8k, gsm8k_calculator
+from dapo.tasks import aime, dapo_math, file, gsm8k, gsm8k_calculator, rag_qa
 from dapo.types import Completion, Example
 
 SHARED = os.environ.get("DAPO_SHARED")
@@ -116,3 +116,14 @@ def test_demonstrations_are_the_worked_solutions() -> None:
     task = gsm8k.Task(TRAIN, TEST)
     for example, text in islice(task.demonstrations(), 20):
         assert text == task.gold_completion(example)
+
+
+def test_rag_qa() -> None:
+    task = rag_qa.Task(
+        passages=str(DATA / "xquad_en_contexts.jsonl"), questions=str(DATA / "xquad_en_qa.jsonl")
+    )
+    train, held_out = task.train(), task.eval()
+    assert len(train) + len(held_out) == 1190 and 60 < len(held_out) < 180
+    assert all_gold_answers_are_right(task, train) and all_gold_answers_are_right(task, held_out)
+    for example in train:
+        assert example.answer in str(example.messages[-1]["content"])

@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import pkgutil
+from dataclasses import is_dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,17 @@ import dapo.rewards
 import dapo.tasks
 from dapo.errors import UserError
 from dapo.rewards import by_source, number
-from dapo.tasks import aime, countdown, dapo_math, file, gsm8k, gsm8k_calculator, hub
+from dapo.tasks import (
+    aime,
+    countdown,
+    dapo_math,
+    file,
+    gsm8k,
+    gsm8k_calculator,
+    hub,
+    multiple_choice,
+    rag_qa,
+)
 from dapo.types import Completion, Example
 
 
@@ -85,6 +96,138 @@ def test_countdown_from_a_file(tmp_path: Path) -> None:
 def test_countdown_settings(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         countdown.Task(**settings)
+
+
+# --- multiple choice
+
+CAPITAL = {"question": "What is the capital of France?", "choices": ["Lyon", "Paris", "Nice"], "answer": 1}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        CAPITAL,
+        {**CAPITAL, "answer": "b"},
+        {**CAPITAL, "answer": "paris"},
+        {**CAPITAL, "choices": {"A": "Lyon", "B": "Paris", "C": "Nice", "D": None}, "answer": "B"},
+        {**CAPITAL, "choices": {"label": ["1", "2", "3"], "text": ["Lyon", "Paris", "Nice"]}},
+    ],
+)
+def test_multiple_choice_takes_options_and_answers_as_data_sets_have_them(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    task = multiple_choice.Task(path=write(tmp_path / "train.jsonl", row))
+    [example] = task.train()
+    assert question_of(example).startswith("What is the capital of France?\n\nA. Lyon\nB. Paris\nC. Nice\n\n")
+    assert example.answer == "B"
+    texts = [task.gold_completion(example), "Answer: Paris", "Answer: A", "Answer: Lyon", "Answer: D"]
+    assert [graded(task, example, text) for text in texts] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert task.eval() == []
+
+
+def test_multiple_choice_holds_questions_out(tmp_path: Path) -> None:
+    rows = [{**CAPITAL, "question": f"Number {number}?"} for number in range(10)]
+    path = write(tmp_path / "train.jsonl", *rows)
+    task = multiple_choice.Task(path=path, eval_fraction=0.2)
+    train, held_out = task.train(), task.eval()
+    assert (len(train), len(held_out)) == (8, 2)
+    assert multiple_choice.Task(path=path, eval_path=path).eval() == multiple_choice.Task(path=path).train()
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (
+            {"question": "?", "answer": "A"},
+            r"row 1: there is no column 'choices'; the columns are",
+        ),
+        ({**CAPITAL, "answer": "Rome"}, r"row 1: the answer 'Rome' names none of the options A, B, C"),
+        ({**CAPITAL, "answer": 3}, r"row 1: the answer 3 names none"),
+        ({**CAPITAL, "choices": ["Paris"]}, r"row 1: there are 1 options"),
+        ({**CAPITAL, "choices": "Paris"}, r"row 1: the options are a str"),
+    ],
+)
+def test_multiple_choice_names_the_row_that_is_none(
+    tmp_path: Path, row: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        multiple_choice.Task(path=write(tmp_path / "train.jsonl", row)).train()
+
+
+# --- questions over passages
+
+
+def passages_and_questions(folder: Path, passages: int = 8) -> dict[str, str]:
+    texts = [
+        {"ctx_id": number, "text": f"Item {number} costs {number} pounds."} for number in range(passages)
+    ]
+    questions = [
+        {
+            "question": f"What does item {number} cost?",
+            "answers": [f"{number} pounds", f"£{number}"],
+            "ctx_id": number,
+        }
+        for number in range(passages)
+    ]
+    return {
+        "passages": write(folder / "passages.jsonl", *texts),
+        "questions": write(folder / "questions.jsonl", *questions),
+    }
+
+
+def test_rag_qa_puts_the_passage_among_others(tmp_path: Path) -> None:
+    task = rag_qa.Task(**passages_and_questions(tmp_path), eval_fraction=0.0, passages_per_prompt=3)
+    train = task.train()
+    assert len(train) == 8 and task.eval() == []
+    places = set()
+    for item, example in enumerate(train):
+        asked = question_of(example)
+        assert [f"[{place}] Item" in asked for place in (1, 2, 3, 4)] == [True, True, True, False]
+        assert f"Item {item} costs {item} pounds." in asked
+        assert asked.endswith(f"Question: What does item {item} cost?")
+        places.add(next(place for place in (1, 2, 3) if f"[{place}] Item {item} " in asked))
+        texts = [task.gold_completion(example), f"Answer: £{item}", "Answer: nothing", f"{item} pounds"]
+        assert [graded(task, example, text) for text in texts] == [1.0, 1.0, 0.0, 0.0]
+    assert places == {1, 2, 3}
+    again = rag_qa.Task(**passages_and_questions(tmp_path), eval_fraction=0.0, passages_per_prompt=3)
+    assert again.train() == train
+
+
+def test_rag_qa_holds_out_whole_passages(tmp_path: Path) -> None:
+    files = passages_and_questions(tmp_path, passages=200)
+    task = rag_qa.Task(**files, eval_fraction=0.25)
+    train, held_out = task.train(), task.eval()
+    assert len(train) + len(held_out) == 200 and 30 < len(held_out) < 70
+    assert {e.columns["ctx_id"] for e in train}.isdisjoint(e.columns["ctx_id"] for e in held_out)
+    assert len(rag_qa.Task(**files, eval_fraction=1.0).eval()) == 200
+
+
+def test_rag_qa_grades_by_the_f1_or_from_a_threshold(tmp_path: Path) -> None:
+    """Of `3 pounds`, `pounds` has all of its own tokens and half of the gold's: 2 * 1 / (1 + 2)."""
+    files = passages_and_questions(tmp_path)
+    example = rag_qa.Task(**files, eval_fraction=0.0).train()[3]
+    graded_by = [
+        rag_qa.Task(**files),
+        rag_qa.Task(**files, threshold=0.6),
+        rag_qa.Task(**files, threshold=0.7),
+    ]
+    assert [graded(task, example, "Answer: pounds") for task in graded_by] == [pytest.approx(2 / 3), 1.0, 0.0]
+
+
+def test_rag_qa_names_what_is_wrong(tmp_path: Path) -> None:
+    files = passages_and_questions(tmp_path)
+    with pytest.raises(UserError, match="holds 8 passages: lower passages_per_prompt, which is 9"):
+        rag_qa.Task(**files, passages_per_prompt=9).train()
+    lost = write(tmp_path / "lost.jsonl", {"question": "?", "answers": ["x"], "ctx_id": 99})
+    with pytest.raises(UserError, match=r"row 1: .* has no passage with the ctx_id '99'"):
+        rag_qa.Task(**{**files, "questions": lost}).train()
+    for settings, problem in (
+        ({"eval_fraction": 2}, "eval_fraction"),
+        ({"threshold": 2.0}, "threshold"),
+        ({"prompt_template": "{question}"}, "must hold {passages}"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            rag_qa.Task(**files, **settings)
 
 
 # --- GSM8K
@@ -289,8 +432,8 @@ def test_a_file_is_a_task(module: Any) -> None:
 
 @pytest.mark.parametrize("module", modules(dapo.rewards), ids=lambda module: module.__name__)
 def test_a_file_is_a_reward(module: Any) -> None:
-    """Every setting has a default. What each one does is for its own tests to say."""
-    assert callable(TypeAdapter(module.Reward).validate_python({}))
+    """What each one does is for its own tests to say."""
+    assert is_dataclass(module.Reward) and callable(module.Reward.__call__)
     assert module.Reward.name == module.__name__.rpartition(".")[2]
 
 
