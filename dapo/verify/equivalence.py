@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
-from dapo.verify.forms import Form, Formula, Joined, Matrix, Named, Sequence, Word, labelled
+from dapo.verify.forms import Chain, Form, Formula, Joined, Matrix, Named, Sequence, Word, labelled
 from dapo.verify.numbers import Number, read_number
 from dapo.verify.reading import read
 from dapo.verify.spelling import tidy
@@ -41,7 +41,7 @@ def answer(text: str) -> Answer:
 
 def equivalent(one: Answer, gold: Answer) -> bool:
     """True if both say the same. `one` is the model's answer; computer algebra may tell the sides apart."""
-    if one.text == gold.text or str(one.form) == str(gold.form) != "":
+    if one.text == gold.text:
         return True
     verdict = by_form(one.form, gold.form)
     return same_by_algebra(one.text, gold.text) if verdict is None else verdict
@@ -59,22 +59,22 @@ def by_form(one: Form, other: Form) -> bool | None:
     """
     if isinstance(one, Named) or isinstance(other, Named):
         return _named(one, other)
+    if str(one) == str(other):
+        return True
     if isinstance(one, Formula) or isinstance(other, Formula):
-        return True if str(one).casefold() == str(other).casefold() and _is_text(one, other) else None
+        words = isinstance(one, Word) or isinstance(other, Word)
+        return (words and str(one).casefold() == str(other).casefold()) or None
     if isinstance(one, Number) and isinstance(other, Number):
         return one.equals(other)
     if isinstance(one, Sequence) and isinstance(other, Sequence):
         return _sequences(one, other)
     if isinstance(one, Matrix) or isinstance(other, Matrix):
         return _matrices(one, other)
-    if isinstance(one, Joined) or isinstance(other, Joined):
-        both = isinstance(one, Joined) and isinstance(other, Joined)
-        return (both and str(one) == str(other)) or None
-    return str(one) == str(other)
-
-
-def _is_text(one: Form, other: Form) -> bool:
-    return isinstance(one, Word) or isinstance(other, Word) or str(one) == str(other)
+    if isinstance(one, Chain) and isinstance(other, Chain):
+        return one.signs == other.signs and _in_order(one.items, other.items)
+    if isinstance(one, Joined | Chain) or isinstance(other, Joined | Chain):
+        return None
+    return False
 
 
 def _named(one: Form, other: Form) -> bool | None:
@@ -98,10 +98,11 @@ def _sequences(one: Sequence, other: Sequence) -> bool | None:
         brackets = one.brackets if one.ordered else other.brackets
         return (brackets == "()" or len(one.items) > 2) and _in_order(one.items, other.items)
     if _names(one) != _names(other) and not (_names(one) and _names(other)):
-        return _in_order(one.items, other.items) or None
-    if {type(item) for item in one.items} != {type(item) for item in other.items}:
-        return _any_order(one.items, other.items) or None
-    return _any_order(one.items, other.items)
+        return _in_order(one.items, other.items) if len(one.items) == len(other.items) else None
+    unlike = {type(item) for item in one.items} != {type(item) for item in other.items}
+    return _any_order(one.items, other.items) or (
+        None if unlike and len(one.items) != len(other.items) else False
+    )
 
 
 def _names(form: Sequence) -> bool:
@@ -154,4 +155,4 @@ def _item_equals(one: Form, other: Form) -> bool:
 
 
 def _spelled(form: Form) -> str:
-    return form.text if isinstance(form, (Formula, Word)) else str(form)
+    return form.text if isinstance(form, Formula | Word) else labelled(form).replace("oo", r"\infty")

@@ -127,8 +127,9 @@ def find_value(text: str) -> str | None:
     text = text[-REACH:]
     pieces = [_Piece(match.start(), match.end(), match[0]) for match in _FORMULA.finditer(text)]
     formulas = [piece for piece in pieces if not _is_prose((piece.content or "").strip("$"))]
-    telling = [piece for piece in formulas if not _NAME.fullmatch(piece.content or "")] or formulas
     numbers = list(_NUMBER.finditer(text))
+    telling = [piece for piece in formulas if not _NAME.fullmatch(piece.content or "")]
+    telling = telling if telling or numbers else formulas
     if numbers and (not telling or numbers[-1].start() >= telling[-1].end):
         return None if _ALTERNATIVE.search(text, 0, numbers[-1].start()) else numbers[-1][0]
     return _joined(text, telling[-MAX_PIECES:]) if telling else None

@@ -61,6 +61,18 @@ class Sequence:
 
 
 @dataclass(frozen=True)
+class Chain:
+    r"""Items in ascending order, `f(2) < f(1) \le f(4)`, with the signs between them."""
+
+    signs: tuple[str, ...]
+    items: tuple[Form, ...]
+
+    def __str__(self) -> str:
+        rest = (f" {sign} {item}" for sign, item in zip(self.signs, self.items[1:], strict=True))
+        return str(self.items[0]) + "".join(rest)
+
+
+@dataclass(frozen=True)
 class Joined:
     """Intervals and sets, united."""
 
@@ -97,4 +109,4 @@ def labelled(form: Form) -> str:
     return f"{form.name.replace(' ', '')} = {form.value}" if isinstance(form, Named) else str(form)
 
 
-Form = Number | Infinity | Word | Formula | Sequence | Joined | Matrix | Named
+Form = Number | Infinity | Word | Formula | Sequence | Joined | Chain | Matrix | Named

@@ -70,7 +70,7 @@ def _is_finite_decimal(value: Fraction) -> bool:
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)"
-_SIGN = r"(?P<sign>(?:[-+] ?)?)(?P<currency>[$€£¥₹]? ?)(?P<inner>-?)"
+_SIGN = r"(?P<sign>(?:[-+] ?)?)(?:[$€£¥₹] ?(?P<inner>-?))?"
 _TIMES = (
     r"(?: ?(?:\\times|\\cdot|\*|x) ?10 ?(?:\^|\*\*) ?\{?(?P<power>[-+]?[0-9]{1,4})\}?"
     r"|[eE](?P<exponent>[-+]?[0-9]{1,4}))"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from dapo.verify.forms import Form, Formula, Infinity, Joined, Matrix, Named, Sequence, Word
+from dapo.verify.forms import Chain, Form, Formula, Infinity, Joined, Matrix, Named, Sequence, Word
 from dapo.verify.numbers import Number, read_number
 from dapo.verify.spelling import closing
-from dapo.verify.units import without_marked_unit, without_unit
+from dapo.verify.units import without_unit
 
 MAX_ITEMS = 50
 """Lists, sets and tuples of more items are compared as they are spelled."""
@@ -30,7 +30,7 @@ def read(text: str, depth: int = 0) -> Form:
             form = reader(text, depth + 1)
             if form is not None:
                 return form
-    return Formula(without_marked_unit(text) or text)
+    return Formula(text)
 
 
 def split(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str]]:
@@ -54,6 +54,7 @@ def _outside(pattern: str) -> re.Pattern[str]:
 
 
 _SEPARATORS = _outside(r"[,;] (?:and|or) | (?:and|or) |[,;]")
+_SEPARATORS_BUT_THOUSANDS = _outside(r"[,;] (?:and|or) | (?:and|or) |(?<![0-9]),|,(?![0-9]{3}(?![0-9]))|;")
 _EQUALS = _outside(r"=|\\approx(?![a-zA-Z])")
 _INEQUALITIES = _outside(r"<|>|\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])")
 _UNIONS = _outside(r"\\cup(?![a-zA-Z])")
@@ -80,8 +81,10 @@ def _is_constant(text: str) -> bool:
 
 
 def _quantity(text: str, depth: int) -> Form | None:
-    r"""A number with a unit: `15 \text{ cm}^2`, `90^\circ`, `12 dollars`."""
-    return read_number(without_unit(text))
+    r"""A number with a unit or a numeral after it: `15 \text{ cm}^2`, `90^\circ`, `2 feet`, `3 million`."""
+    bare, factor = without_unit(text)
+    number = read_number(bare)
+    return number if number is None or factor == 1 else Number(number.value * factor)
 
 
 def _infinity(text: str, depth: int) -> Form | None:
@@ -94,7 +97,7 @@ def _list(text: str, depth: int) -> Form | None:
 
     `x < 1 or x > 3` is a union.
     """
-    pieces, cuts = split(text, _SEPARATORS)
+    pieces, cuts = split(text, _SEPARATORS_BUT_THOUSANDS)
     if len(pieces) < 2 or len(pieces) > MAX_ITEMS or not all(pieces):
         return None
     items = [read(piece, depth) for piece in pieces]
@@ -129,21 +132,26 @@ def _last(pieces: list[str], cuts: list[str]) -> str:
 
 
 def _inequality(text: str, depth: int) -> Form | None:
-    r"""A name between bounds is an interval: `x > 3`, `3 \ge x`, `-1 < x \le 2`."""
-    pieces, cuts = split(text, _INEQUALITIES)
+    r"""A name between bounds is an interval: `x > 3`, `3 \ge x`, `-1 < x \le 2`.
+
+    Other chains keep their items, and a single inequality between formulas is a formula.
+    """
+    pieces, signs = split(text, _INEQUALITIES)
+    if not signs or not all(pieces) or len(pieces) > MAX_ITEMS:
+        return None
+    if any(sign in (">", r"\ge") for sign in signs):
+        pieces, signs = pieces[::-1], [_MIRRORED[sign] for sign in reversed(signs)]
+    if any(sign in (">", r"\ge") for sign in signs):
+        return None
     if len(pieces) == 2 and _is_name(pieces[0]):
-        pieces, cuts = [*pieces[::-1]], [_MIRRORED[cuts[0]]]
-    if len(pieces) == 2 and _is_name(pieces[1]) and pieces[0]:
-        infinite = r"-\infty" if cuts[0] in (">", r"\ge") else r"\infty"
-        pieces, cuts = [*pieces, infinite], [*cuts, "<" if infinite == r"\infty" else ">"]
-    if len(pieces) != 3 or not all(pieces) or not _is_name(pieces[1]):
-        return None
-    if all(cut in (">", r"\ge") for cut in cuts):
-        pieces, cuts = pieces[::-1], [_MIRRORED[cut] for cut in reversed(cuts)]
-    if not all(cut in ("<", r"\le") for cut in cuts):
-        return None
-    brackets = ("(" if cuts[0] == "<" else "[") + (")" if cuts[1] == "<" else "]")
-    return Named(pieces[1], Sequence(brackets, (read(pieces[0], depth), read(pieces[2], depth))))
+        pieces, signs = [r"-\infty", *pieces], ["<", *signs]
+    elif len(pieces) == 2 and _is_name(pieces[1]):
+        pieces, signs = [*pieces, r"\infty"], [*signs, "<"]
+    items = tuple(read(piece, depth) for piece in pieces)
+    if len(pieces) == 3 and _is_name(pieces[1]) and not _is_name(pieces[0]):
+        brackets = ("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]")
+        return Named(pieces[1], Sequence(brackets, (items[0], items[2])))
+    return Chain(tuple(signs), items) if len(pieces) > 2 else None
 
 
 _MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}

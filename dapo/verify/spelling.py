@@ -56,7 +56,7 @@ _UNICODE = str.maketrans(
 
 _BLANKS = re.compile(r"[ \t\r\n\v\0]+")
 _ESCAPED = re.compile(r"\\+")
-_ESCAPED_COMMAND = re.compile(r"\\\\(?=[a-zA-Z])")
+_ESCAPED_COMMAND = re.compile(r"\\\\(?=[a-zA-Z!,;:$%{}])")
 
 _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("\x0c", r"\\?\x0crac", r"\\frac"),  # A form feed is what JSON makes of the \f of \frac.

@@ -2,8 +2,8 @@ r"""Equality by computer algebra: math-verify, behind a guard.
 
 math-verify reads LaTeX with a grammar, never as Python. Its own time limits rest on signals, which work in
 the main thread only, and are switched off: a deadline has to be enforced from outside, by a process that can
-be killed. The guard keeps out what is certain not to end, or not to fit into memory: it bounds lengths,
-nesting, exponents, factorials and binomials by what is written, before anything is computed.
+be killed. The guard keeps out what would not end, or not fit into memory: it bounds lengths, nesting,
+exponents, factorials and binomials by what is written, before anything is computed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from functools import lru_cache
 from typing import Any
 
 from dapo.verify.spelling import as_latex, closing
+from dapo.verify.units import has_changing_word
 
 MAX_CHARACTERS = 500
-MAX_NESTING = 12
+MAX_SYMBOLS = 200
+"""Bound on commands, numbers and characters other than blanks."""
+MAX_SUBSCRIPTS = 24
+MAX_NESTING = 8
 MAX_DIGITS = 60
 MAX_EXPONENT = 5000
 """Bound on an exponent and on the product of all integers in it."""
@@ -25,11 +29,15 @@ MAX_POWER_OF_GROUP = 200
 MAX_COMBINATORIAL = 1000
 """Bound on what stands before `!`, and in a binomial."""
 
-_REFUSED = re.compile(r"\\(?:i*int|oint|prod|choose|bigcup|bigcap)(?![a-zA-Z])|![ )}]*!")
+_REFUSED = re.compile(r"\\(?:i*int|oint|prod|choose|bigcup|bigcap|Gamma|zeta)(?![a-zA-Z])|![ )}]*!")
+_NAMED_GROUP = re.compile(r"\\(?:text|begin|end) ?\{[^{}]*\}")
+_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}")
+_SYMBOL = re.compile(r"\\[a-zA-Z]+|[0-9.]+|\S")
 _INTEGER = re.compile(r"[0-9]+")
 _LONG_INTEGER = re.compile(rf"[0-9]{{{MAX_DIGITS + 1},}}")
 _BEFORE_FACTORIAL = re.compile(r"([0-9]+|[)}\]]) *!")
 _BINOMIAL = re.compile(r"\\[dt]?binom *")
+_TRANSCENDENTAL = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp|arc[a-z]+)")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?|[a-zA-Z]|\\[a-z]+ ?)\^\\circ")
 
@@ -47,12 +55,20 @@ def is_harmless(text: str) -> bool:
     """True if computing with `text` ends within memory, as far as its spelling tells."""
     return (
         0 < len(text) <= MAX_CHARACTERS
+        and len(_SYMBOL.findall(text)) <= MAX_SYMBOLS
+        and text.count("_") <= MAX_SUBSCRIPTS
         and _nesting(text) <= MAX_NESTING
         and _LONG_INTEGER.search(text) is None
         and _REFUSED.search(text) is None
+        and not _has_words(text)
         and _exponents_are_small(text)
         and _factorials_are_small(text)
     )
+
+
+def _has_words(text: str) -> bool:
+    """Words are not for a parser of formulas: it would drop some, and multiply the letters of others."""
+    return has_changing_word(text) or _WORD.search(_NAMED_GROUP.sub("", text)) is not None
 
 
 def _nesting(text: str) -> int:
@@ -67,13 +83,16 @@ def _exponents_are_small(text: str) -> bool:
     plain, of_groups = 1, 1
     for match in re.finditer(r" *\^ *", text):
         exponent = _argument(text, match.end())
-        if re.search(r"[0-9)}\]] *\^(?! *\\circ)|!|binom", exponent):
+        rest = text[match.end() :].lstrip()[len(exponent) :].lstrip()
+        if rest.startswith("^") or re.search(r"[0-9)}\]] *\^(?! *\\circ)|!|binom", exponent):
             return False
         size = _product(exponent)
         if text[: match.start()].endswith((")", "}", "]")):
             of_groups *= size
         plain = max(plain, size)
-    return of_groups <= MAX_POWER_OF_GROUP and plain * of_groups <= MAX_EXPONENT
+    # The sine of a number takes as many digits as the number has.
+    bound = MAX_POWER_OF_GROUP if _TRANSCENDENTAL.search(text) else MAX_EXPONENT
+    return of_groups <= MAX_POWER_OF_GROUP and plain * of_groups <= bound
 
 
 def _factorials_are_small(text: str) -> bool:

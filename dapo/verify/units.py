@@ -1,7 +1,7 @@
 r"""Units after a number: what they look like, and what only looks like one.
 
-An answer is asked for in one unit, so `15 cm`, `15 \text{ cm}^2` and `\$15` are 15. Words that change the
-number (`5 million`, `3 squared`, `2 times`) and letters that may be variables (`10m`, `5 x`) are no units.
+An answer is asked for in one unit, so `15 cm`, `15 \text{ cm}^2` and `\$15` are 15. `5 million` is 5,000,000.
+Other words that change a number (`3 squared`) and letters that may be variables (`10m`, `5 x`) are no units.
 """
 
 from __future__ import annotations
@@ -10,38 +10,48 @@ import re
 
 _SHORT = re.compile("[mcdkn]m|k?[gm]|mg|lb|oz|ft|in|yd|mi|[mcdhk]l|hr|ms|[ap]m|ha|au|k[JW]|Hz|Pa|eV")
 _CHANGING = re.compile(
-    "hundreds?|thousands?|millions?|billions?|trillions?|dozens?|score|half|halves|thirds?|fourths?|quarters?"
-    "|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|squared|cubed|factorial"
-    "|times|plus|minus|over|roots?|divided|multiplied|modulo|mod|base|choose|pi|per|and|or|not|but|more|less|than|to|the|of|is|are"
-    "|log|sin|cos|tan|sqrt|max|min|gcd|lcm|infinity",
+    r"\b(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|score|half|halves|thirds?|fourths?|quarters?"
+    r"|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|squared|cubed|factorial"
+    r"|times|plus|minus|over|roots?|divided|multiplied|modulo|mod|base|choose|pi|per|and|or|not|but|more|less"
+    r"|than|to|the|of|is|are|if|for|when|log|sin|cos|tan|sqrt|max|min|gcd|lcm|infinity)\b",
     re.IGNORECASE,
 )
+_NUMERALS = {
+    "dozen": 12,
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
+_NUMERAL = re.compile(rf"(?<=[0-9]) ?(?:\\text ?\{{ ?)?({'|'.join(_NUMERALS)})\b(?: ?\}})?")
 _NUMBER_END = r"(?<=[0-9}%).])"
-_IN_TEXT = re.compile(rf"{_NUMBER_END} ?\\text ?\{{[^{{}}]*\}}(?: ?\^ ?\{{?[23]\}}?)?$")
-_DEGREES = re.compile(rf"{_NUMBER_END} ?\^\\circ ?[CF]?$")
-_CURRENCY = re.compile(r"(?<=[0-9]) ?[$€£¥₹元]$")
-_WORDS = re.compile(
-    r"(?<=[0-9}%.]) (?P<words>[a-zA-Z]{2,20}(?:[ -][a-zA-Z]{2,20}){0,3})(?: ?\^ ?\{?[23]\}?)?$"
-)
+_IN_TEXT = re.compile(rf"{_NUMBER_END} ?\\text ?\{{([^{{}}]*)\}}(?: ?\^ ?\{{?[23]\}}?)?$")
+_SIGN = re.compile(rf"{_NUMBER_END} ?(?:\^\\circ ?[CF]?|[$€£¥₹元])$")
+_WORDS = re.compile(r"(?<=[0-9}%.]) ([a-zA-Z]{2,20}(?:[ -][a-zA-Z]{2,20}){0,3})(?: ?\^ ?\{?[23]\}?)?$")
 
 
-def without_unit(text: str) -> str:
-    """Tidy text without the unit at its end, if it has one."""
-    text = without_marked_unit(text)
-    match = _WORDS.search(text)
-    if match is None or not all(map(_is_unit, re.split("[ -]", match["words"]))):
-        return text
-    return text[: match.start()]
-
-
-def without_marked_unit(text: str) -> str:
-    r"""Tidy text without a degree sign, a currency or a `\text{...}` at its end."""
-    for pattern in (_IN_TEXT, _DEGREES, _CURRENCY):
+def without_unit(text: str) -> tuple[str, int]:
+    """Tidy text without the unit at its end, if it has one, and the factor that a numeral stands for."""
+    factor = 1
+    if match := _NUMERAL.search(text):
+        text, factor = text[: match.start()] + text[match.end() :], _NUMERALS[match[1]]
+    for pattern in (_SIGN, _IN_TEXT, _WORDS):
         match = pattern.search(text)
-        if match is not None:
-            return text[: match.start()].rstrip()
-    return text
+        if match and (pattern is _SIGN or _is_unit(match[1], plain=pattern is _WORDS)):
+            return text[: match.start()].rstrip(), factor
+    return text, factor
 
 
-def _is_unit(word: str) -> bool:
-    return _SHORT.fullmatch(word) is not None or (len(word) >= 3 and not _CHANGING.fullmatch(word))
+def has_changing_word(text: str) -> bool:
+    r"""True if a `\text{...}` in `text` says what changes a number, as `\text{ squared}` does."""
+    return any(_CHANGING.search(match[1]) for match in _TEXT.finditer(text))
+
+
+_TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
+
+
+def _is_unit(words: str, plain: bool) -> bool:
+    if _CHANGING.search(words):
+        return False
+    return not plain or all(len(word) >= 3 or _SHORT.fullmatch(word) for word in re.split("[ -]", words))
