@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dapo.types import Completion, Example, Score
+from dapo.verify.extract import last_boxed
 
 _ANSWER_LINE = re.compile(r"answer\s*:\s*([^\n]+)", re.IGNORECASE)
 
@@ -97,19 +98,6 @@ def normalise(answer: str) -> str:
     text = text.replace("$", "")
     digits = text.replace(",", "")
     return (digits if digits.isdigit() else text).strip()
-
-
-def last_boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` of `text` holds; None without one, or if its brace never closes."""
-    _, found, rest = text.rpartition("\\boxed{")
-    if not found:
-        return None
-    depth = 1
-    for position, character in enumerate(rest):
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if depth == 0:
-            return rest[:position]
-    return None
 
 
 def _first_formula(line: str) -> str:

@@ -13,19 +13,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from dapo.rewards.math_dapo import last_boxed
 from dapo.types import Completion, Example, Score
+from dapo.verify.extract import last_boxed
+from dapo.verify.numbers import find_numbers
 
 _MARKER = re.compile(r"answer\**\s*:|####|\\boxed\{", re.IGNORECASE)
-
-# A minus right after a digit, a letter or a closing bracket is a subtraction or a hyphen, not a sign.
-_NUMBER = re.compile(
-    r"(?P<sign>(?:(?<![\w)}\]])[-+])?(?:\$-?)?)"
-    r"(?:\\[dt]?frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
-    r"|(?P<whole>\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)?(?P<decimals>\.\d+)?(?:/(?P<over>\d+))?)"
-)
-
-_SPELLINGS = (("\N{MINUS SIGN}", "-"), ("\\$", "$"), ("{,}", ","), ("\\,", ""), ("\\!", ""))
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Reward:
             raise ValueError(f"window must lie between 1 and 4000 characters, not {self.window}")
 
     def __call__(self, completion: Completion, example: Example) -> Score:
-        gold = first_number(example.answer)
+        gold = _first_number(example.answer)
         if gold is None:
             raise ValueError(
                 f"the answer {example.answer!r} of example {example.id} is not a number; "
@@ -65,30 +57,13 @@ class Reward:
         if markers:
             marker = markers[-1]
             boxed = last_boxed(text[marker.start() :])
-            return first_number(text[marker.end() :] if boxed is None else boxed)
+            return _first_number(text[marker.end() :] if boxed is None else boxed)
         if self.require_marker:
             return None
-        numbers = _numbers(text)
+        numbers = find_numbers(text)
         return numbers[-1] if numbers else None
 
 
-def first_number(text: str) -> Fraction | None:
-    """The first number in `text`, or None."""
-    numbers = _numbers(text)
+def _first_number(text: str) -> Fraction | None:
+    numbers = find_numbers(text)
     return numbers[0] if numbers else None
-
-
-def _numbers(text: str) -> list[Fraction]:
-    for spelling, plain in _SPELLINGS:
-        text = text.replace(spelling, plain)
-    values = (_value(match) for match in _NUMBER.finditer(text))
-    return [value for value in values if value is not None]
-
-
-def _value(match: re.Match[str]) -> Fraction | None:
-    top, bottom = match["top"], match["bottom"] or match["over"] or "1"
-    digits = top or (match["whole"] or "").replace(",", "") + (match["decimals"] or "")
-    if not digits or int(bottom) == 0:
-        return None
-    sign = -1 if "-" in match["sign"] else 1
-    return sign * Fraction(digits) / int(bottom)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dapo.rewards.math_dapo import Reward, last_boxed, normalise
+from dapo.rewards.math_dapo import Reward, normalise
 from dapo.types import Completion, Example, Score
 
 SHARED = os.environ.get("DAPO_SHARED")
@@ -91,10 +91,6 @@ def test_the_window_reaches_as_far_as_it_says() -> None:
 )
 def test_strict_box_compares_the_last_box_as_it_stands(text: str, right: bool, answer: str | None) -> None:
     assert judge(text, "34", Reward(strict_box=True)) == Score(score=float(right), answer=answer)
-
-
-def test_last_boxed_closes_its_own_brace() -> None:
-    assert last_boxed("\\boxed{\\frac{1}{2}} and }") == "\\frac{1}{2}"
 
 
 def test_gold_answers_are_normalised_too() -> None:
