@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from dapo.rewards.math_dapo import last_boxed
 from dapo.types import Completion, Example, Score
+from dapo.verify.extract import last_boxed
 
 Pattern = Literal["think", "think_answer", "boxed", "answer_line", "regex"]
 

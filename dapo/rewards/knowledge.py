@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from dapo.rewards.math_dapo import last_boxed
 from dapo.types import Completion, Example, Score
 from dapo.verify.blocks import after_thinking, line_after
+from dapo.verify.extract import last_boxed
 from dapo.verify.golds import golds
 from dapo.verify.text import as_number, edit_distance, half_width, normalise
 

@@ -12,7 +12,7 @@ import pytest
 from dapo.data.dedupe import deduplicate
 from dapo.data.files import read_rows
 from dapo.grading.grader import Grader
-from dapo.tasks import aime, dapo_math, file, gsm8k, gsm8k_calculator, rag_qa
+from dapo.tasks import aime, dapo_math, file, gsm8k, gsm8k_calculator, math500, rag_qa
 from dapo.types import Completion, Example
 
 SHARED = os.environ.get("DAPO_SHARED")
@@ -127,3 +127,10 @@ def test_rag_qa() -> None:
     assert all_gold_answers_are_right(task, train) and all_gold_answers_are_right(task, held_out)
     for example in train:
         assert example.answer in str(example.messages[-1]["content"])
+
+
+def test_math500() -> None:
+    task = math500.Task(path=str(DATA / "math500.jsonl"))
+    examples = task.eval()
+    assert len(examples) == 500
+    assert all_gold_answers_are_right(task, examples)

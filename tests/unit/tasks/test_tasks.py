@@ -24,6 +24,7 @@ from dapo.tasks import (
     gsm8k,
     gsm8k_calculator,
     hub,
+    math500,
     multiple_choice,
     rag_qa,
 )
@@ -96,6 +97,21 @@ def test_countdown_from_a_file(tmp_path: Path) -> None:
 def test_countdown_settings(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         countdown.Task(**settings)
+
+
+# --- MATH-500
+
+
+def test_math500_asks_for_a_box_and_compares_formulas(tmp_path: Path) -> None:
+    row = {"problem": "Half of one?", "answer": "\\frac{1}{2}"}
+    task = math500.Task(path=write(tmp_path / "test.jsonl", row))
+    [example] = task.eval()
+    assert question_of(example).startswith("Half of one?\n\n") and "\\boxed{}" in question_of(example)
+    assert task.gold_completion(example) == "The answer is $\\boxed{\\frac{1}{2}}$."
+    texts = [task.gold_completion(example), "So \\boxed{0.5}", "\\boxed{\\frac{2}{1}}"]
+    assert [graded(task, example, text) for text in texts] == [1.0, 1.0, 0.0]
+    with pytest.raises(UserError, match="math500 is for evaluation only"):
+        task.train()
 
 
 # --- multiple choice
