@@ -77,8 +77,9 @@ PRESETS: Mapping[str, Rubric] = {
     ),
     "yuan_general": Rubric(
         "Question:\n{prompt}\n\nReference answer:\n{answer}\n\nAnswers to grade:\n{completions}\n\n"
-        "Grade every answer from 1 (useless) to 10 (perfect), comparing them with each other. "
-        "Reason briefly, then end with the grades, in order and separated by commas, as \\boxed{first, second, ...}.",
+        "Grade every answer from 1 (useless) to 10 (perfect), comparing them with each other. Reason "
+        "briefly, then end with the grades, in order and separated by commas, as "
+        "\\boxed{first, second, ...}.",
         whole_group=True,
         scale=(1, 10),
         signed=True,
