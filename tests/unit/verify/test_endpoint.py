@@ -91,6 +91,13 @@ def test_a_refusal_is_not_tried_again(server: Served, code: int) -> None:
     assert len(server.requests) == 1
 
 
+def test_an_answer_that_drips_is_not_waited_for(server: Served) -> None:
+    server.failures = [dripping]
+    start = time.monotonic()
+    assert isinstance(endpoint(server, retries=0).ask_all(["x"])[0], EndpointError)
+    assert time.monotonic() - start < 1.2  # It would take 2.
+
+
 def test_a_refusal_does_not_show_the_key(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", "no")  # What the server says.
     server.failures = [status(401)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +27,11 @@ def found(walls: Walls) -> Walls:
 
 
 def available(walls: Walls) -> Walls:
+    """Skips where there can be none; where the system's own tool builds namespaces, they must be found."""
     if found(walls) != walls:
+        tool = shutil.which("unshare")
+        if walls == "namespaces" and tool is not None:
+            assert subprocess.run([tool, "-Urnmpf", "true"], capture_output=True).returncode != 0
         pytest.skip(f"this system does not allow {walls}")
     return walls
 
@@ -75,7 +82,7 @@ def test_the_walls_are_named() -> None:
 
 def test_an_endless_loop_ends_at_the_limit(walls: Walls) -> None:
     start = time.monotonic()
-    assert harm("while True: pass", walls, Limits(seconds=0.5, total_seconds=5)).ended == "time"
+    assert harm("while True: pass", walls, Limits(seconds=0.5)).ended == "time"
     assert time.monotonic() - start < 8
 
 
@@ -110,12 +117,11 @@ def test_memory_of_many_processes_counts_together() -> None:
     assert harm(code, available("namespaces")).ended == "memory"
 
 
-@pytest.mark.parametrize("files", [1, 100])
-def test_a_disk_filler(walls: Walls, files: int) -> None:
+@pytest.mark.parametrize(("files", "megabytes"), [(1, 20), (20, 4)])
+def test_a_disk_filler(walls: Walls, files: int, megabytes: int) -> None:
     code = (
-        "import time\nlast = None\n"
-        f"for place in range({files}):\n    with open(f'f{{place}}', 'wb') as f:\n"
-        "        for _ in range(1000): f.write(bytes(1 << 20)); f.flush()\n        time.sleep(0.05)"
+        f"import time\nfor place in range({files}):\n    with open(f'f{{place}}', 'wb') as f:\n"
+        f"        f.write(bytes({megabytes} << 20))\n    time.sleep(0.05)"
     )
     outcome = harm(code, walls)
     assert (outcome.ended, outcome.code) != ("exit", 0)
@@ -142,9 +148,10 @@ def test_files_of_the_user(tmp_path: Path) -> None:
 
 
 def test_python_cannot_be_written_to() -> None:
-    code = "import os\nprint(os.access(os.__file__, os.W_OK))\nopen(os.__file__, 'a')"
+    """Not even by its owner, whom this process may be."""
+    code = "import os\nprint(bool(os.statvfs(os.__file__).f_flag & os.ST_RDONLY))\nopen(os.__file__, 'a')"
     outcome = harm(code, available("namespaces"))
-    assert outcome.output == b"False\n" and outcome.code == 1
+    assert outcome.output == b"True\n" and outcome.code == 1
 
 
 def test_the_network(walls: Walls) -> None:
@@ -248,6 +255,17 @@ def test_many_at_once_do_not_disturb_each_other() -> None:
     for thread in threads:
         thread.join()
     assert outputs == {n: f"{n}\n".encode() for n in range(8)}
+
+
+def test_where_namespaces_are_forbidden_a_filter_takes_their_place() -> None:
+    """As in most containers: this process gives up the system calls that make them, and runs code."""
+    available("filter")
+    program = (
+        "from dapo.verify.cell import kernel\nkernel.no_new_privileges()\nkernel.filter_calls(alone=False)\n"
+        "from dapo.verify.sandbox import run, walls_here\nprint(walls_here(), run('print(7)').output)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "filter b'7\\n'\n", done.stderr
 
 
 def test_a_sandbox_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
