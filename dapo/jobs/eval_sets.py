@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dapo.evaluation import EvalSettings
-from dapo.recipe.text import RecipeError, parse_overrides, parse_yaml
+from dapo.recipe.text import RecipeError, parse_overrides
 
 _OF_SAMPLING = {field.name for field in fields(EvalSettings)} - {"every"}
 _OF_MEASUREMENT = {"max_prompt_tokens", "reward", "stop"}
@@ -65,8 +65,9 @@ def _parse(text: str) -> SetSpec:
 
 def _values(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
-        values = parse_yaml(text)
-        return dict(values)
+        values = parse_overrides([f"--task={text}"])["--task"]
+        if isinstance(values, dict):
+            return values
     first, *rest = text.split(",")
     while rest and "=" not in rest[0]:  # a comma in the name of a file
         first = f"{first},{rest.pop(0)}"
