@@ -20,7 +20,8 @@ from dapo.run.files import write_lines_atomically
 
 NASTY = [
     "</script><script>alert(1)</script>",
-    "<!--<script>",
+    "</script ><script >alert(1)</script >",
+    "<!--<script >",
     "--><img src=x onerror=alert(1)>",
     "&lt;/script&gt; &amp;",
     "\x00\x1b[31m\u2028\u2029\u202e\ufeff",
