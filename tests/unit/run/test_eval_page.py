@@ -75,9 +75,10 @@ def test_what_a_model_wrote_is_data_and_arrives_whole(page: str) -> None:
     expected = ["html", "head", "meta", "meta", "meta", "title", "style", "body", "header", "h1", "p", "p"]
     expected += ["div", "main", "div", "noscript", "script", "script"]
     assert [tag for tag, _ in elements.found] == expected
-    data = json.loads(
-        "".join(text for tag, text in elements.texts if tag == "script").partition("\n]")[0] + "]"
-    )
+    scripts = "".join(text for tag, text in elements.texts if tag == "script")
+    text = scripts.partition("\n]")[0] + "]"
+    assert not set(text) & set("<>&")  # whatever a browser takes for the end of a script begins with one
+    data = json.loads(text)
     assert [prompt["completions"][0]["text"] for prompt in data] == NASTY
     assert [prompt["completions"][0]["error"] for prompt in data] == NASTY
     assert [prompt["prompt"] for prompt in data] == [[["user", text], ["user", "[image]"]] for text in NASTY]
