@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dapo.backends.base import Generator
-from dapo.core.estimates import avg_at_k, bootstrap_interval, majority, pass_at_k
+from dapo.core.estimates import avg_at_k, majority, pass_at_k
+from dapo.core.intervals import UNBOUNDED, UNIT, Interval, mean_intervals
+from dapo.core.verl_bootstrap import verl_figures
 from dapo.grading.grader import Grader
-from dapo.types import Completion, Group, Prompt, RepetitionStop, SamplingParams, Score
+from dapo.run.eval_records import EvalRecord, records_of
+from dapo.types import Prompt, RepetitionStop, SamplingParams
+
+Groups = list[list[EvalRecord]]
+"""The completions of each prompt, graded."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +30,24 @@ class EvalSettings:
     every: int = 0
     """Steps between evaluations; 0 means only before the first step and after the last."""
     completions: int = 4
-    """Completions per prompt: the k of avg@k."""
+    """Completions per prompt: the k of avg@k. The DAPO paper has 32 for AIME."""
     limit: int | None = None
     """Evaluate on the first so many prompts only."""
     max_completion_tokens: int | None = None
     """Left out, as in training."""
     temperature: float = 1.0
     top_p: float = 1.0
+    """The DAPO paper validates with 0.7, at temperature 1 (arXiv 2503.14476, section 4.1)."""
     top_k: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.every < 0:
             raise ValueError("every must be at least 0 (0: only before the first step and after the last)")
+        for name in ("completions", "limit", "max_completion_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
         self.sampling()
 
     def sampling(self, stop: Sequence[str] = (), repetition: RepetitionStop | None = None) -> SamplingParams:
@@ -49,42 +63,118 @@ class EvalSettings:
         )
 
 
-@dataclass
 class Evaluation:
-    """Scores of k completions of each prompt, and what they say about the policy."""
+    """k graded completions of each prompt, and what they say about the policy."""
 
-    prompts: list[Prompt]
-    completions: list[list[Completion]]
-    scores: list[list[Score]]
-    metrics: dict[str, float] = field(init=False)
-    """`avg@k`, unbiased `pass@j` for j = 1, 2, 4, ... k and `maj@k`, each with the ends `/low` and
-    `/high` of its 95 % bootstrap interval over prompts; mean length and the share cut at the limit."""
+    def __init__(self, groups: Groups) -> None:
+        """Raises ValueError without prompts, or where they have different numbers of completions."""
+        sizes = {len(group) for group in groups}
+        if len(sizes) != 1:
+            found = ", ".join(map(str, sorted(sizes))) or "none"
+            raise ValueError(f"an evaluation has the same number of completions for each prompt, not {found}")
+        self.groups = groups
+        [self.k] = sizes
 
-    def __post_init__(self) -> None:
-        self.metrics = _metrics(self)
+    @cached_property
+    def per_prompt(self) -> dict[str, NDArray[np.float64]]:
+        """The figures of `metrics`, prompt by prompt."""
+        k, scores = self.k, [[record.score for record in group] for group in self.groups]
+        right = [sum(record.right for record in group) for group in self.groups]
+        figures: dict[str, Any] = {f"avg@{k}": [avg_at_k(row) for row in scores]}
+        for j in _powers_of_two(k):
+            figures[f"pass@{j}"] = pass_at_k(k, right, j)
+        figures[f"maj@{k}"] = [
+            majority([record.extracted for record in group], row)
+            for group, row in zip(self.groups, scores, strict=True)
+        ]
+        if k > 1:
+            figures[f"best@{k}"] = [max(row) for row in scores]
+            figures[f"worst@{k}"] = [min(row) for row in scores]
+        figures["completion/mean_tokens"] = self._means(lambda record: record.tokens)
+        figures["completion/truncated_share"] = self._means(lambda record: record.truncated)
+        figures["reward/no_answer_share"] = self._means(
+            lambda record: record.extracted is None and record.error is None
+        )
+        figures["reward/ungraded_share"] = self._means(lambda record: record.error is not None)
+        return {name: np.asarray(values, dtype=np.float64) for name, values in figures.items()}
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval | None]:
+        """95 % bootstrap intervals over prompts, of every figure in `metrics`; None where there is none."""
+        values = self.per_prompt
+        bounds = [UNBOUNDED if name == "completion/mean_tokens" else UNIT for name in values]
+        found = mean_intervals(np.stack(list(values.values()), axis=1), bounds)
+        return dict(zip(values, found, strict=True))
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Means over prompts, each with the ends `/low` and `/high` of its 95 % interval.
+
+        `avg@k`, unbiased `pass@j` for j = 1, 2, 4, ... k, `maj@k`, the best and the worst score of a prompt
+        as `best@k` and `worst@k`, mean length in tokens, and the shares of completions that were cut at the
+        limit, in which no answer was found, and that could not be graded.
+        """
+        metrics: dict[str, float] = {}
+        for name, values in self.per_prompt.items():
+            metrics[name] = float(values.mean())
+            interval = self.intervals[name]
+            if interval is not None:
+                metrics |= {f"{name}/low": interval.low, f"{name}/high": interval.high}
+        return metrics
 
     @property
     def accuracy(self) -> float:
         """avg@k."""
-        return self.metrics[f"avg@{len(self.scores[0])}"]
+        return self.metrics[f"avg@{self.k}"]
+
+    @property
+    def finds_answers(self) -> bool:
+        """False where the reward takes no answer out of a completion: then nothing can vote for maj@k.
+
+        Seen in a right completion; where all are wrong, it is believed to look for one.
+        """
+        found = any(record.extracted is not None for record in self.completions)
+        return found or not any(record.right for record in self.completions)
+
+    def by_source(self) -> dict[str, Evaluation]:
+        """An evaluation for each `data_source` of the prompts."""
+        sources: dict[str, Groups] = {}
+        for group in self.groups:
+            sources.setdefault(group[0].source, []).append(group)
+        return {source: Evaluation(groups) for source, groups in sources.items()}
+
+    def verl_metrics(self, name: str) -> dict[str, float]:
+        """By verl's names and its own bootstrap (see `dapo.core.verl_bootstrap`), for comparisons with it.
+
+        `val-core/SOURCE/acc/...` for mean, best and majority over all completions, `val-aux/SOURCE/acc/...`
+        for the others. `name` stands for the source of prompts that have none.
+        """
+        metrics: dict[str, float] = {}
+        for source, part in self.by_source().items():
+            rows = [
+                verl_figures(
+                    [record.score for record in group],
+                    [record.extracted for record in group] if self.finds_answers else None,
+                )
+                for group in part.groups
+            ]
+            for figure in rows[0]:
+                core = figure.startswith(("mean", "maj", "best")) and f"@{self.k}" in figure
+                place = f"{'val-core' if core else 'val-aux'}/{source or name}/acc/{figure}"
+                metrics[place] = float(np.mean([row[figure] for row in rows]))
+        return metrics
+
+    @property
+    def completions(self) -> list[EvalRecord]:
+        """All of them, prompt by prompt."""
+        return [record for group in self.groups for record in group]
 
     def records(self) -> list[dict[str, Any]]:
         """One record per completion, for writing down."""
-        return [
-            {
-                "id": prompt.example.id,
-                "prompt": [dict(message) for message in prompt.example.messages],
-                "answer": prompt.example.answer,
-                "completion": completion.text,
-                "finish_reason": completion.finish_reason,
-                "tokens": len(completion),
-                "extracted": score.answer,
-                "score": score.score,
-                "error": score.error,
-            }
-            for prompt, completions, scores in zip(self.prompts, self.completions, self.scores, strict=True)
-            for completion, score in zip(completions, scores, strict=True)
-        ]
+        return [dict(vars(record)) for record in self.completions]
+
+    def _means(self, value: Callable[[EvalRecord], float]) -> list[float]:
+        return [float(np.mean([value(record) for record in group])) for group in self.groups]
 
 
 def evaluate(
@@ -94,46 +184,35 @@ def evaluate(
     params: SamplingParams,
     progress: Callable[[int, int], None] = lambda done, total: None,
     check: Callable[[], None] = lambda: None,
+    done: Mapping[str, list[EvalRecord]] = MappingProxyType({}),
+    write: Callable[[list[EvalRecord]], None] = lambda records: None,
 ) -> Evaluation:
-    """Sample and grade every prompt. `check` is called at every tick of the sampler, and may raise.
+    """Sample and grade every prompt.
+
+    Args:
+        progress: called with the number of prompts that are done, and of all.
+        check: called at every tick of the sampler; it may raise.
+        done: prompts that need not be sampled, by id.
+        write: called with the completions of each prompt as soon as they are graded.
 
     Raises:
-        ValueError: without prompts.
+        ValueError: without prompts, or where two have one id.
     """
     if not prompts:
         raise ValueError("there is no prompt to evaluate on: check data.eval and its limit")
-    groups: dict[int, Group] = {}
-    numbered = {id(prompt): number for number, prompt in enumerate(prompts)}
-    generation = generator.generate(iter(prompts), params)
+    if len({prompt.example.id for prompt in prompts}) < len(prompts):
+        raise ValueError("two prompts have one id: give each its own, as build_prompts does")
+    groups = {prompt.example.id: done[prompt.example.id] for prompt in prompts if prompt.example.id in done}
+    progress(len(groups), len(prompts))
+    generation = generator.generate((p for p in prompts if p.example.id not in done), params)
     while len(groups) < len(prompts):
         check()
         for group in generation.step():
-            groups[numbered[id(group.prompt)]] = group
+            records = records_of(group, grader.grade(group.completions, group.prompt.example))
+            write(records)
+            groups[group.prompt.example.id] = records
             progress(len(groups), len(prompts))
-    ordered = [groups[number] for number in range(len(prompts))]
-    scores = [grader.grade(group.completions, group.prompt.example) for group in ordered]
-    return Evaluation(list(prompts), [group.completions for group in ordered], scores)
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, float]:
-    k = len(evaluation.scores[0])
-    values = [[score.score for score in scores] for scores in evaluation.scores]
-    correct = np.array([sum(value >= 0.5 for value in row) for row in values])
-    per_prompt = {f"avg@{k}": [avg_at_k(row) for row in values]}
-    for j in _powers_of_two(k):
-        per_prompt[f"pass@{j}"] = [pass_at_k(k, int(c), j) for c in correct]
-    per_prompt[f"maj@{k}"] = [
-        majority([score.answer for score in scores], row)
-        for scores, row in zip(evaluation.scores, values, strict=True)
-    ]
-    metrics: dict[str, float] = {}
-    for name, numbers in per_prompt.items():
-        low, high = bootstrap_interval(numbers)
-        metrics |= {name: float(np.mean(numbers)), f"{name}/low": low, f"{name}/high": high}
-    flat = [completion for completions in evaluation.completions for completion in completions]
-    metrics["completion/mean_tokens"] = float(np.mean([len(completion) for completion in flat]))
-    metrics["completion/truncated_share"] = float(np.mean([completion.truncated for completion in flat]))
-    return metrics
+    return Evaluation([groups[prompt.example.id] for prompt in prompts])
 
 
 def _powers_of_two(limit: int) -> list[int]:

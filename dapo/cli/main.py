@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,6 +21,13 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as optimizer.lr=1e-5."),
 ]
+
+
+class Names(str, Enum):
+    """By whose names an evaluation's figures are printed."""
+
+    dapo = "dapo"
+    verl = "verl"
 
 
 @app.command()
@@ -42,18 +50,75 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model directory, a checkpoint, or a hub name.")],
-    task: Annotated[str, typer.Option("--task", "-t", help="A task, a data file, or a hub data set.")],
-    completions: Annotated[int, typer.Option("-n", help="Completions per prompt: the k of avg@k.")] = 4,
-    overrides: Overrides = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory for the JSON and the completions.")
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... [KEY=VALUE]...",
+            help="Model directories, checkpoints or hub names, or evaluations that were written down: two "
+            "are compared. Then settings, such as max_completion_tokens=512.",
+        ),
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            "-t",
+            help="A task, a data file or a hub data set, with settings of its own behind commas: "
+            "aime24,n=32,limit=10. Several times for several sets.",
+        ),
     ] = None,
+    completions: Annotated[
+        int | None,
+        typer.Option(
+            "--completions",
+            "-n",
+            help="Completions per prompt, the k of avg@k. Left out: 4, or as often as the data hold each.",
+        ),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Left out: 1. 0 is greedy decoding.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Left out: 1. The DAPO paper validates with 0.7 at temperature 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the sampling. Left out: 0.")] = None,
+    limit: Annotated[int | None, typer.Option(help="The first so many prompts of a set only.")] = None,
+    max_completion_tokens: Annotated[int | None, typer.Option(help="Left out: 2048 at most.")] = None,
+    names: Annotated[
+        Names, typer.Option(help="verl: also print figures by verl's names, from its own bootstrap.")
+    ] = Names.dapo,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "--out", "-o", help="Directory to write to. Left out: evals/MODEL-SET."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure again what lies there, finished or interrupted.")
+    ] = False,
 ) -> None:
-    """Measure a model: avg@k, pass@k and maj@k with 95 % intervals."""
-    from dapo.cli.evaluate import run
+    """Measure a model, or compare two: avg@k, pass@k, maj@k with 95 % intervals, and a paired test.
 
-    run(model, task, completions, overrides or [], output)
+    An evaluation that is interrupted goes on where it was when the same command is given again.
+    """
+    from dapo.cli.evaluate import EvalOptions, run
+
+    sampling = (completions, temperature, top_p, seed, limit, max_completion_tokens)
+    run(models, EvalOptions(task or [], *sampling, names == Names.verl, output, fresh))
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="An evaluation's directory, or a file of a run's rollouts/.")],
+    right: Annotated[bool, typer.Option("--right", help="Right ones only.")] = False,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Wrong ones only.")] = False,
+    truncated: Annotated[bool, typer.Option("--truncated", help="Those cut at their limit.")] = False,
+    no_answer: Annotated[bool, typer.Option("--no-answer", help="Those without an answer.")] = False,
+    ungraded: Annotated[bool, typer.Option("--ungraded", help="Those that could not be graded.")] = False,
+    id: Annotated[str | None, typer.Option(help="Those of this prompt.")] = None,
+    text: Annotated[str | None, typer.Option(help="Those with this text, in the prompt or after.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="How many to print.")] = 10,
+) -> None:
+    """Print completions that were written down, those that all conditions hold for."""
+    from dapo.cli.show import ShowOptions, run
+
+    run(path, ShowOptions(right, wrong, truncated, no_answer, ungraded, id, text, most))
 
 
 @app.command()

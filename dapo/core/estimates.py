@@ -1,4 +1,4 @@
-"""What k sampled answers say about a model: avg@k, pass@k, maj@k and intervals over prompts."""
+"""What k sampled answers say about a model: avg@k, pass@k and maj@k of a prompt."""
 
 from __future__ import annotations
 
@@ -54,30 +54,20 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def majority(answers: Sequence[str | None], scores: Sequence[float]) -> float:
-    """maj@k of one prompt: the score of the most frequent answer.
+    """maj@k of one prompt: the score of the most frequent of its k answers. An answer's score is the mean
+    over the completions that give it.
 
-    Ties go to the answer seen first, and its score is that of its first occurrence. A completion without
-    an answer (None) does not vote, unless none has one.
+    Ties are shared: between several most frequent answers the result is the mean of their scores. That is
+    what the usual rule (the answer seen first wins) gives on average over all orders of the completions,
+    without the chance of one order. A completion without an answer (None) does not vote; where none has
+    one, every completion is as good a choice as any other, and the result is the mean of all scores.
     """
     if not answers or len(answers) != len(scores):
         raise ValueError(f"maj@k needs one score per answer, not {len(scores)} for {len(answers)}")
     votes = Counter(answer for answer in answers if answer is not None)
     if not votes:
-        return scores[0]
-    winner, _ = votes.most_common(1)[0]
-    return scores[answers.index(winner)]
-
-
-def bootstrap_interval(
-    per_prompt_values: Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over prompts: how much it depends on their choice."""
-    if not per_prompt_values:
-        raise ValueError("an interval needs the value of at least one prompt")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, but it is {level}")
-    values = np.asarray(per_prompt_values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        return avg_at_k(scores)
+    most = max(votes.values())
+    winners = {answer for answer, count in votes.items() if count == most}
+    # Every winner has as many completions, so the mean over them all is the mean of their scores.
+    return avg_at_k([score for answer, score in zip(answers, scores, strict=True) if answer in winners])

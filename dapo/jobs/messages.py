@@ -13,7 +13,7 @@ from dapo.trainer import Step
 
 def figures(result: Evaluation) -> str:
     """avg@k with its interval, pass@k and maj@k in a line."""
-    k = len(result.scores[0])
+    k = result.k
     metrics = result.metrics
     names = [f"avg@{k}"] + ([f"pass@{k}", f"maj@{k}"] if k > 1 else [])
     return ", ".join(

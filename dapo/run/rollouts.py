@@ -49,7 +49,7 @@ class RolloutLog:
             "step": step,
             "id": example.id,
             "visit": group.prompt.visit,
-            "prompt": [_readable(message) for message in example.messages],
+            "prompt": [readable(message) for message in example.messages],
             "answer": example.answer,
             "kept": group.kept,
             "verdict": group.verdict,
@@ -88,7 +88,7 @@ def cut_rollouts(directory: RunDirectory, last_step: int) -> None:
             path.unlink()
 
 
-def _readable(message: Message) -> dict[str, Any]:
+def readable(message: Message) -> dict[str, Any]:
     """A chat turn with its text; of an image or other media part only its type."""
     content = message["content"]
     if content is None or isinstance(content, str):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dapo.data.columns import Columns, to_examples
-from dapo.data.dedupe import deduplicate
 from dapo.data.files import Row, read_rows
 from dapo.data.hub import read_hub
 from dapo.errors import UserError
@@ -22,10 +21,11 @@ HUBS = {2024: ("BytedTsinghua-SIA/AIME-2024", "train"), 2025: ("math-ai/aime25",
 
 @dataclass(frozen=True)
 class Task:
-    """For evaluation only, asked and scored as in the DAPO paper: the mean over 32 completions (`n: 32`).
+    """For evaluation only, asked and scored as in the DAPO paper: the mean over 32 completions.
 
-    DAPO's own file holds each problem 32 times, so that one completion per row makes avg@32. Here each
-    problem counts once, whatever the file, and pass@k and maj@k exist.
+    DAPO's own file holds each of the 30 problems 32 times, so that one completion per row makes avg@32. Here
+    such rows are one prompt, and `dapo eval` draws 32 completions of it unless told otherwise: the same
+    avg@32, over 30 problems, with pass@k and maj@k. The paper draws them at temperature 1 and top-p 0.7.
     """
 
     year: Literal[2024, 2025] = 2024
@@ -42,13 +42,13 @@ class Task:
         raise UserError("aime is for evaluation only; train on another task, such as dapo_math")
 
     def eval(self) -> list[Example]:
-        """The problems of the year, each once, in DAPO's wrapper.
+        """The problems of the year in DAPO's wrapper, as often as the data hold them.
 
         Raises UserError for an answer that is no integer from 0 to 999.
         """
         dataset, split = HUBS[self.year]
         rows = read_hub(dataset, split=split) if self.path is None else read_rows(self.path)
-        return deduplicate(_examples(rows)).examples
+        return list(_examples(rows))
 
     def gold_completion(self, example: Example) -> str:
         """The answer alone, on the line the wrapper asks for."""

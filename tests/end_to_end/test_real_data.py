@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import dapo
+from dapo.cli.evaluate import EvalOptions
+from dapo.cli.evaluate import run as eval_command
+from dapo.jobs.measure import measure
 from dapo.types import Completion, Example
 
 SHARED = os.environ.get("DAPO_SHARED")
@@ -122,3 +125,31 @@ def test_gsm8k_through_the_eval_command(small_qwen2: Path, tmp_path: Path) -> No
         <= figures["metrics"]["avg@2/high"]
     )
     assert len((tmp_path / "completions.jsonl").read_text().splitlines()) == 40
+
+
+def test_aime_by_dapo_s_own_file_is_32_completions_of_30_problems(
+    small_qwen2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = f"aime24,path={DATA / 'aime24_dapo_format.parquet'},top_p=0.7"
+    arguments = [str(small_qwen2), "model.template=plain", "max_completion_tokens=4"]
+    eval_command(arguments, EvalOptions([task], output=tmp_path))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "30 prompts x 32 completions, temperature 1, top-p 0.7, seed 0, at most 4 tokens" in text
+    assert "the data hold 30 prompts, each 32 times: every prompt counts once, with 32 completions" in text
+    assert "avg@32" in text and "pass@32" in text
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["prompts"] == 30
+    assert "val-core/math_dapo/acc/mean@32" in figures["metrics_verl"]
+    assert len((tmp_path / "completions.jsonl").read_text().splitlines()) == 960
+
+
+def test_an_own_number_of_completions_counts_for_the_problem(small_qwen2: Path) -> None:
+    result = measure(
+        {
+            "model": {"path": str(small_qwen2), "template": "plain"},
+            "task": str(DATA / "aime24_dapo_format.parquet"),
+            "eval": {"completions": 2, "limit": 3},
+            "max_completion_tokens": 4,
+        }
+    )
+    assert (len(result.groups), result.k) == (3, 2)

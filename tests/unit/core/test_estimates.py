@@ -1,13 +1,13 @@
-"""avg@k, pass@k, maj@k and intervals."""
+"""avg@k, pass@k and maj@k."""
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 
-from dapo.core.estimates import avg_at_k, bootstrap_interval, majority, pass_at_k
+from dapo.core.estimates import avg_at_k, majority, pass_at_k
 
 
 def test_avg() -> None:
@@ -51,9 +51,12 @@ def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
     ("answers", "scores", "expected"),
     [
         (["4", "5", "5"], [1, 0, 0], 0),
-        (["5", "4", "4", "5"], [0, 1, 1, 0], 0),  # a tie: seen first
+        (["5", "4", "4", "5"], [0, 1, 1, 0], 0.5),  # a tie is shared
+        (["5", "4", "4", "5", "6"], [0, 1, 1, 0, 1], 0.5),  # among the most frequent only
+        (["4", "5", "6", "7"], [1, 0, 0, 0], 0.25),
+        (["4", "4"], [0.5, 1], 0.75),  # one answer, scored differently
         ([None, None, None, "4"], [0, 0, 0, 1], 1),  # missing answers do not vote
-        ([None, None], [0.25, 0], 0.25),
+        ([None, None], [0.25, 0], 0.125),
         (["4"], [1], 1),
     ],
 )
@@ -61,32 +64,18 @@ def test_majority(answers: list[str | None], scores: list[float], expected: floa
     assert majority(answers, scores) == expected
 
 
+def test_a_shared_tie_is_what_the_first_of_a_random_order_gives() -> None:
+    answers, right = ["4", "5", "4", "5", "6"], "4"
+
+    def first_seen(order: tuple[str, ...]) -> float:
+        return float(max(order, key=order.count) == right)  # max keeps the first of several
+
+    orders = list(permutations(answers))
+    scores = [float(answer == right) for answer in answers]
+    assert majority(answers, scores) == sum(map(first_seen, orders)) / len(orders)
+
+
 def test_majority_needs_a_score_for_each_answer() -> None:
     for answers, scores in (([], []), (["1"], [1.0, 0.0])):
         with pytest.raises(ValueError, match="one score per answer"):
             majority(answers, scores)
-
-
-def test_interval_is_deterministic_and_holds_the_mean() -> None:
-    values = np.random.default_rng(1).random(50).tolist()
-    low, high = bootstrap_interval(values)
-    assert low < np.mean(values) < high
-    assert bootstrap_interval(values) == (low, high)
-    assert bootstrap_interval(values, seed=1) != (low, high)
-    narrow = bootstrap_interval(values, level=0.5)
-    assert low < narrow[0] < narrow[1] < high
-    # A normal interval: 1.96 standard errors to either side.
-    for width in (high - np.mean(values), np.mean(values) - low):
-        assert width == pytest.approx(1.96 * np.std(values) / 50**0.5, rel=0.08)
-
-
-def test_interval_of_equal_prompts_is_a_point() -> None:
-    assert bootstrap_interval([0.25] * 3) == (0.25, 0.25)
-    assert bootstrap_interval([1.0]) == (1.0, 1.0)
-
-
-def test_impossible_intervals_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one prompt"):
-        bootstrap_interval([])
-    with pytest.raises(ValueError, match="level"):
-        bootstrap_interval([1.0], level=95)

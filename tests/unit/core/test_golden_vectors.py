@@ -41,6 +41,7 @@ from dapo.core.schedule import Schedule
 from dapo.core.segments import Segments
 from dapo.core.shaping import SoftOverlong, signed
 from dapo.core.signal import has_signal
+from dapo.core.verl_bootstrap import verl_figures
 from tests.unit.core.golden import Batch, b0, close, double, run
 
 Case = dict[str, Any]
@@ -454,11 +455,21 @@ def check_pass_at_k(case: Case, batches: dict[str, Batch]) -> None:
 @covers("eval/verl_bootstrap", presets=EVERY)
 def check_majority(case: Case, batches: dict[str, Batch]) -> None:
     given, out = case["inputs"], case["outputs"]
-    assert avg_at_k(given["acc"]) == out["mean@8"]
-    assert majority(given["pred"], given["acc"]) == out["plain_majority_all_8"]
-    # verl's best@n draws with replacement and falls short of the unbiased value.
+    figures = verl_figures(given["acc"], given["pred"])
+    assert avg_at_k(given["acc"]) == figures.pop("mean@8") == out["mean@8"]
+    assert figures.pop("std@8") == pytest.approx(out["std@8"], abs=1e-15)
+    expected = {
+        f"{kind}@{k}/{figure}": out[f"@{k}"][f"{kind}_{figure}"]
+        for k in (2, 4, 8)
+        for kind in ("best", "worst", "maj")
+        for figure in ("mean", "std")
+    }
+    assert figures == pytest.approx(expected, abs=1e-15)
+    # It draws with replacement, and falls short of the unbiased value.
     for k in (2, 4, 8):
-        assert out[f"@{k}"]["best_mean"] < pass_at_k(8, sum(given["acc"]), k)
+        assert figures[f"best@{k}/mean"] < pass_at_k(8, sum(given["acc"]), k)
+    # The first of two answers with three votes each wins there; here the tie is shared.
+    assert (majority(given["pred"], given["acc"]), out["plain_majority_all_8"]) == (0.5, 1)
 
 
 # --- running them ----------------------------------------------------------------------------------------

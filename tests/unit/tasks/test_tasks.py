@@ -339,9 +339,10 @@ def test_dapo_math_wraps_and_repairs(tmp_path: Path) -> None:
     assert dapo_math.Task(path).eval() == []
 
 
-def test_aime_counts_each_problem_once(tmp_path: Path) -> None:
+def test_aime_keeps_the_repeats_of_its_file(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", *[problem(text, "033") for text in ("a?", "b?") for _ in range(3)])
-    first, second = aime.Task(2024, path).eval()
+    first, *copies, second, _, _ = aime.Task(2024, path).eval()
+    assert copies == [first] * 2
     assert (question_of(first), question_of(second)) == (dapo_math.wrap("a?"), dapo_math.wrap("b?"))
     assert first.answer == "33"
 
