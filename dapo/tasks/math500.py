@@ -1,4 +1,4 @@
-"""MATH-500 (arXiv 2305.20050, of the problems of arXiv 2103.03874): answers are formulas, not only numbers."""
+"""MATH-500, problems of arXiv 2103.03874 chosen by arXiv 2305.20050: answers are formulas, not only numbers."""
 
 from __future__ import annotations
 
