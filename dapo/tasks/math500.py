@@ -1,4 +1,4 @@
-"""MATH-500, problems of arXiv 2103.03874 chosen by arXiv 2305.20050: answers are formulas, not only numbers."""
+"""MATH-500 (arXiv 2305.20050): problems of MATH (arXiv 2103.03874) whose answers are formulas, too."""
 
 from __future__ import annotations
 
