@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,9 @@ from dapo.backends.base import Generator
 from dapo.core.estimates import avg_at_k, bootstrap_interval, majority, pass_at_k
 from dapo.grading.grader import Grader
 from dapo.types import Completion, Group, Prompt, RepetitionStop, SamplingParams, Score
+
+_PATIENCE = 0.2
+"""Seconds between two looks at whether the scores are still wanted."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +99,31 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     check: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Sample and grade every prompt. `check` is called at every tick of the sampler, and may raise.
+    """Sample and grade every prompt, both at once. `check` is called now and then, and may raise.
 
     Raises:
         ValueError: without prompts.
     """
     if not prompts:
         raise ValueError("there is no prompt to evaluate on: check data.eval and its limit")
-    groups: dict[int, Group] = {}
+    groups: dict[int, tuple[Group, Future[list[Score]]]] = {}
     numbered = {id(prompt): number for number, prompt in enumerate(prompts)}
     generation = generator.generate(iter(prompts), params)
-    while len(groups) < len(prompts):
-        check()
-        for group in generation.step():
-            groups[numbered[id(group.prompt)]] = group
-            progress(len(groups), len(prompts))
-    ordered = [groups[number] for number in range(len(prompts))]
-    scores = [grader.grade(group.completions, group.prompt.example) for group in ordered]
-    return Evaluation(list(prompts), [group.completions for group in ordered], scores)
+    pool = ThreadPoolExecutor(grader.threads, thread_name_prefix="evaluation")
+    try:
+        while len(groups) < len(prompts):
+            check()
+            for group in generation.step():
+                graded = pool.submit(grader.grade, group.completions, group.prompt.example)
+                groups[numbered[id(group.prompt)]] = group, graded
+                progress(len(groups), len(prompts))
+        ordered = [groups[number] for number in range(len(prompts))]
+        while wait((graded for _, graded in ordered), timeout=_PATIENCE).not_done:
+            check()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    scores = [graded.result() for _, graded in ordered]
+    return Evaluation(list(prompts), [group.completions for group, _ in ordered], scores)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -12,6 +12,8 @@ from dapo.data.prompts import build_prompts
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
 from dapo.grading.grader import Grader
+from dapo.grading.settings import GradingSettings
+from dapo.grading.workers import Workers
 from dapo.model import ModelSettings, check_context, context_length, load_codec
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.recipe.settings import build
@@ -29,6 +31,7 @@ class Measurement:
     """Left out: 2048, or half of what the model can read where that is less."""
     max_prompt_tokens: int | None = None
     """Left out: what the model can read besides a completion."""
+    grading: GradingSettings = field(default_factory=GradingSettings)
     slots: int | None = None
     """Sequences in flight at most. Left out: by memory."""
     stop: tuple[str, ...] = ()
@@ -48,7 +51,10 @@ def measure(
     reward = task.reward if wanted.reward is None else reward_from(wanted.reward)
     longest = max((len(prompt.token_ids) + prompt.max_completion_tokens for prompt in prompts), default=None)
     sampler = LocalSampler(wanted.model, SamplerSettings(wanted.slots, sequence_tokens=longest), codec)
-    return evaluate(sampler, prompts, Grader(reward), wanted.eval.sampling(wanted.stop), progress)
+    params = wanted.eval.sampling(wanted.stop)
+    with Workers(wanted.grading) as workers:
+        grader = Grader(reward, wanted.grading.error_score, workers)
+        return evaluate(sampler, prompts, grader, params, progress)
 
 
 def _lengths(wanted: Measurement) -> tuple[int, int]:
