@@ -106,6 +106,8 @@ def _checked(score: Score) -> Score:
     """The same in Python's own numbers and texts. Raises Ungraded or ScoreRangeError where it is no score."""
     if score.error is not None:
         raise Ungraded(score.error)
+    if type(score.score) is float and 0 <= score.score <= 1 and score.reward is None and not score.parts:
+        return score if isinstance(score.answer, str | None) else replace(score, answer=str(score.answer))
     return replace(
         score,
         score=_in_range(_number(score.score)),

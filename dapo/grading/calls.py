@@ -62,6 +62,8 @@ class _Array(Protocol):
 
 def plain(value: object) -> object:
     """`value` as Python's own numbers, or a list of them, where it is an array."""
+    if isinstance(value, (float, int, str)):  # Most are, and to ask for a protocol takes its time.
+        return value
     return value.tolist() if isinstance(value, _Array) else value
 
 

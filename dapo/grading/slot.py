@@ -134,7 +134,10 @@ class Slot:
             begun = False
             try:
                 worker.send(job.frame(places), self._settings.seconds_per_answer + _MARGIN)
-                begun = bool(worker.receive(_MARGIN + self._settings.seconds_per_answer))
+                _, *error = worker.receive(self._settings.seconds_per_answer + _MARGIN)
+                if error:
+                    raise setting_error(*error)
+                begun = True
                 self._collect(worker, job, places)
             except Lost as lost:
                 if self._closing.is_set():

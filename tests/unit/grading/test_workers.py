@@ -155,6 +155,43 @@ def test_a_missing_column_stops_the_run(workers: Workers) -> None:
         graded(workers, bad_rewards.wants_level, "4")
 
 
+class Refuses:
+    """Can be sent, and not read."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (lambda: 0, r"example bad cannot be sent .* set grading\.workers: 0"),
+        (Refuses(), "a row of the data cannot be read by a worker: ValueError: invalid literal"),
+    ],
+)
+def test_a_column_that_cannot_go_to_a_worker_stops_the_run(
+    workers: Workers, column: Any, message: str
+) -> None:
+    example = Example("bad", [], "4", {"column": column})
+    with pytest.raises(UserError, match=message):
+        Grader(bad_rewards.per_completion, workers=workers).grade(completions("4"), example)
+    assert graded(workers, bad_rewards.per_completion, "4") == [Score(1.0)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"workers": -1}, "workers must be at least 0"),
+        ({"seconds_per_answer": 0}, "seconds_per_answer must be greater than 0"),
+        ({"memory_gb": 0}, "memory_gb must be greater than 0; null"),
+        ({"error_score": 1.5}, r"error_score must lie in \[0, 1\]"),
+    ],
+)
+def test_settings_are_checked(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GradingSettings(**wrong)
+
+
 def test_a_reward_that_workers_cannot_import(
     workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
