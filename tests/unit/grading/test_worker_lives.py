@@ -6,17 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
 
+from dapo.grading.adapt import as_reward
 from dapo.grading.grader import Grader
 from dapo.grading.settings import GradingSettings
-from dapo.grading.slot import Closed
+from dapo.grading.slot import Closed, Job, RemoteReward, Slot
 from dapo.grading.workers import Workers
-from dapo.types import Completion, Example
+from dapo.types import Completion, Example, Score
 from tests.unit.grading import bad_rewards
 
 EXAMPLE = Example("row-1", [{"role": "user", "content": "2+2?"}], "4")
@@ -75,10 +78,11 @@ def test_close_does_not_wait_for_an_answer_that_hangs() -> None:
 
 PROGRAM = """
 import time
+from dapo.grading.adapt import as_reward
 from dapo.grading.grader import Grader
 from dapo.grading.settings import GradingSettings
 from dapo.grading.workers import Workers
-from dapo.types import Completion, Example
+from dapo.types import Completion, Example, Score
 from tests.unit.grading import bad_rewards
 
 print("started", flush=True)
@@ -101,13 +105,14 @@ def program(tmp_path: Path, then: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,
     )
 
 
 @pytest.mark.parametrize("then", ["", "raise RuntimeError('on purpose')"])
 def test_a_program_that_never_closes_its_workers_ends(tmp_path: Path, then: str) -> None:
     started = program(tmp_path, then)
-    out, err = started.communicate(timeout=20)
+    out, err = started.communicate(timeout=60)
     first, pid = out.split()
     assert first == "started"  # Once: the worker has not run the script again.
     assert ("on purpose" in err) == bool(then)
@@ -121,7 +126,7 @@ def test_a_worker_goes_with_a_run_that_is_killed(tmp_path: Path, text: str) -> N
     pid = int([started.stdout.readline() for _ in range(2)][1])
     time.sleep(0.3)
     started.send_signal(signal.SIGKILL)
-    started.communicate(timeout=10)
+    started.communicate(timeout=60)
     assert gone(pid)
 
 
@@ -130,7 +135,7 @@ def test_an_idle_worker_goes_with_a_run_that_is_killed(tmp_path: Path) -> None:
     assert started.stdout is not None
     pid = int([started.stdout.readline() for _ in range(2)][1])
     started.send_signal(signal.SIGKILL)
-    started.communicate(timeout=10)
+    started.communicate(timeout=60)
     assert gone(pid)
 
 
@@ -140,8 +145,8 @@ def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
     assert started.stdout is not None
     pid = [started.stdout.readline() for _ in range(2)][1]
     time.sleep(0.2)
-    started.send_signal(signal.SIGINT)
-    out, _ = started.communicate(timeout=10)
+    os.killpg(started.pid, signal.SIGINT)  # As a terminal does, to all that the program has in its group.
+    out, _ = started.communicate(timeout=60)
     assert out == pid  # The same worker, alive.
     assert gone(int(pid))
 
@@ -152,12 +157,41 @@ def test_a_worker_needs_neither_torch_nor_numpy() -> None:
     assert not {"torch", "numpy"} & set(str(found.answer).split())
 
 
+class Recorded(threading.Event):
+    """Remembers how long it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return super().wait(timeout)
+
+
 def test_restarts_slow_down_where_nothing_is_ever_graded() -> None:
-    """Pauses of 0, 0.05, 0.15, 0.35 and 0.75 s, each before one attempt: five starts take 1.3 s at least."""
-    with Workers(GradingSettings(workers=1)) as workers:
-        grader = Grader(bad_rewards.per_completion, workers=workers)
-        grader.grade(completions("4"), EXAMPLE)
-        started = time.monotonic()
-        found = grader.grade(completions(*["crash"] * 5), EXAMPLE)
-        assert [score.score for score in found] == [0.0] * 5
-        assert time.monotonic() - started > 0.05 + 0.15 + 0.35 + 0.75
+    """A pause is twice the one before it plus 0.05 s, and 1 s at most. The first answer takes it back; the
+    sixth crash is no worker's first answer, so that it is tried again in a worker of its own."""
+    content = bytes(ForkingPickler.dumps(as_reward(bad_rewards.per_completion)))
+    frame = bytes(ForkingPickler.dumps(("load", 0, content, sys.path)))
+    reward = RemoteReward(0, frame, "answer", "bad_rewards:per_completion")
+    closing = Recorded()
+    slot = Slot(GradingSettings(workers=1), closing)
+    job = Job(reward, completions(*["crash"] * 5, "4", "crash"), EXAMPLE)
+    slot.grade(job)
+    slot.close()
+    found = [job.judged[place].score for place in range(7)]
+    assert found == [None, None, None, None, None, Score(1.0), None]
+    assert closing.pauses == pytest.approx([0, 0.05, 0.15, 0.35, 0.75, 1.0, 0])
+
+
+def test_a_reward_of_the_script_itself_runs_in_its_process(tmp_path: Path) -> None:
+    then = """
+def mine(completion, example):
+    return completion.text == "4"
+
+grader = Grader(mine, workers=workers)
+print(grader.threads, len(grader.notes), "script or notebook" in grader.notes[0], grade(mine, "4")[0].score)
+"""
+    out, _ = program(tmp_path, then).communicate(timeout=60)
+    assert out.splitlines()[2:] == ["1 1 True 1.0"]

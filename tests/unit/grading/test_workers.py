@@ -195,6 +195,7 @@ def test_settings_are_checked(wrong: dict[str, Any], message: str) -> None:
 def test_a_reward_that_workers_cannot_import(
     workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    graded(workers, bad_rewards.per_completion, "4")  # The worker is there before the path.
     module = tmp_path / "only_once.py"
     module.write_text("def reward(completion, example):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
