@@ -29,7 +29,7 @@ from _harness import Row, report
 
 ROOT = Path(__file__).parent.parent
 PHASES = ("load", "sample", "annotate", "update", "save", "evaluate", "done")
-TIMES = ("time/", "perf/")
+TIMES = ("time/", "perf/", "reward/latency")
 SAVE_SECONDS = 0.04
 """About what a checkpoint takes to be written."""
 

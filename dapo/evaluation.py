@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -17,10 +19,13 @@ from dapo.core.intervals import UNBOUNDED, UNIT, Interval, mean_intervals
 from dapo.core.verl_bootstrap import verl_figures
 from dapo.grading.grader import Grader
 from dapo.run.eval_records import EvalRecord, records_of
-from dapo.types import Prompt, RepetitionStop, SamplingParams
+from dapo.types import Group, Prompt, RepetitionStop, SamplingParams
 
 Groups = list[list[EvalRecord]]
 """The completions of each prompt, graded."""
+
+_PATIENCE = 0.2
+"""Seconds between two looks at whether the scores are still wanted."""
 
 
 @dataclass(frozen=True)
@@ -187,13 +192,14 @@ def evaluate(
     done: Mapping[str, list[EvalRecord]] = MappingProxyType({}),
     write: Callable[[list[EvalRecord]], None] = lambda records: None,
 ) -> Evaluation:
-    """Sample and grade every prompt.
+    """Sample and grade every prompt, both at once.
 
     Args:
         progress: called with the number of prompts that are done, and of all.
-        check: called at every tick of the sampler; it may raise.
+        check: called now and then; it may raise.
         done: prompts that need not be sampled, by id.
-        write: called with the completions of each prompt as soon as they are graded.
+        write: called with the completions of each prompt as soon as they, and all that ended before, are
+            graded.
 
     Raises:
         ValueError: without prompts, or where two have one id.
@@ -205,14 +211,29 @@ def evaluate(
     groups = {prompt.example.id: done[prompt.example.id] for prompt in prompts if prompt.example.id in done}
     progress(len(groups), len(prompts))
     generation = generator.generate((p for p in prompts if p.example.id not in done), params)
-    while len(groups) < len(prompts):
-        check()
-        for group in generation.step():
-            records = records_of(group, grader.grade(group.completions, group.prompt.example))
-            write(records)
-            groups[group.prompt.example.id] = records
-            progress(len(groups), len(prompts))
+    grading: deque[Future[list[EvalRecord]]] = deque()
+    unsampled = len(prompts) - len(groups)
+    pool = ThreadPoolExecutor(grader.threads, thread_name_prefix="evaluation")
+    try:
+        while unsampled or grading:
+            check()
+            ended = generation.step() if unsampled else []
+            unsampled -= len(ended)
+            grading += (pool.submit(_graded, grader, group) for group in ended)
+            if not unsampled:
+                wait([grading[0]], timeout=_PATIENCE)
+            while grading and grading[0].done():
+                records = grading.popleft().result()
+                write(records)
+                groups[records[0].id] = records
+                progress(len(groups), len(prompts))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return Evaluation([groups[prompt.example.id] for prompt in prompts])
+
+
+def _graded(grader: Grader, group: Group) -> list[EvalRecord]:
+    return records_of(group, grader.grade(group.completions, group.prompt.example))
 
 
 def _powers_of_two(limit: int) -> list[int]:

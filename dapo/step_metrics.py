@@ -49,9 +49,7 @@ def _finished(sampled: Sampled) -> dict[str, float]:
         "score/mean": float(np.mean([r.score.score for r in rollouts])),
         "reward/mean": float(np.mean([r.reward for r in rollouts])),
         "reward/std": float(np.std([r.reward for r in rollouts])),
-        "reward/errors": float(sum(r.score.error is not None for r in rollouts)),
         "reward/part_errors": float(sum(bool(r.score.part_errors) for r in rollouts)),
-        "reward/parse_failures": float(sum(r.score.answer is None for r in rollouts)),
         "completion/truncated_share": float(np.mean([r.completion.truncated for r in rollouts])),
         **_lengths("completion/", sampled.finished),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ class Trainer:
         self.algorithm, self.sizes, self.params, self.budget = algorithm, sizes, params, budget
         self.sampler = DynamicSampler(
             stream=stream,
-            grading=Grading(self._grade, sampling.verdict_delay),
+            grading=Grading(self._grade, sampling.verdict_delay, grader.threads),
             settings=sampling,
             policy=sampling.policy or algorithm.sampling_policy,
             prompts_per_step=sizes.prompts_per_step,
@@ -109,6 +110,7 @@ class Trainer:
         self.account = Account()
         """Every group and token generated over the run, by what became of it."""
         self.seconds: dict[str, float] = {}
+        self._clock = threading.Lock()
 
     def train_step(self) -> Step:
         """Sample from the old policy until enough groups carry a signal, then update the policy on them."""
@@ -135,7 +137,7 @@ class Trainer:
         self.step += 1
         self.account.merge(sampled.account)
         metrics = step_metrics(sampled, samples, updates, self.seconds, version)
-        metrics |= self.sampler.metrics(self.step)
+        metrics |= self.grader.take_tally().metrics() | self.sampler.metrics(self.step)
         return Step(self.step, sampled, samples, metrics)
 
     def _collect(self, version: int) -> Sampled:
@@ -152,7 +154,8 @@ class Trainer:
         started = time.perf_counter()
         scores = self.grader.grade(group.completions, group.prompt.example)
         graded = rows.with_rewards(group, scores, self.algorithm, self.max_completion_tokens)
-        self.seconds["grade"] += time.perf_counter() - started
+        with self._clock:
+            self.seconds["grade"] += time.perf_counter() - started
         return graded
 
     def _update(self, samples: list[Sample]) -> list[dict[str, float]]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Message = Mapping[str, Any]
 """One chat turn, `{"role": ..., "content": ...}`."""
@@ -161,6 +161,20 @@ class GradedGroup:
         return sum(len(rollout.completion) for rollout in self.rollouts)
 
 
+def _no_values() -> Tensor:
+    import torch  # Here, as those who only grade never make a sample: their processes start in a tenth.
+
+    return torch.empty(0)
+
+
+def _no_versions() -> Tensor:
+    return _no_values().long()
+
+
+def _no_flags() -> Tensor:
+    return _no_values().bool()
+
+
 @dataclass
 class Sample:
     """One rollout as a training row. Tensors have shape [T], one entry per completion token.
@@ -173,19 +187,19 @@ class Sample:
     loss_mask: Tensor
     """Bool: tokens that enter the loss. Tokens of tools and of filtered completions do not."""
     sampler_logprobs: Tensor
-    policy_versions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    policy_versions: Tensor = field(default_factory=_no_versions)
     """Int: the policy each token was drawn from. Empty for demonstrations, which none wrote."""
     advantage: float = 0.0
-    old_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
+    old_logprobs: Tensor = field(default_factory=_no_values)
     old_is_borrowed: bool = False
     """True where `old_logprobs` are those of an exact sampler, and the learner has not computed its own."""
-    entropies: Tensor = field(default_factory=lambda: torch.empty(0))
+    entropies: Tensor = field(default_factory=_no_values)
     """Empty unless the algorithm reads them."""
-    ref_logprobs: Tensor = field(default_factory=lambda: torch.empty(0))
+    ref_logprobs: Tensor = field(default_factory=_no_values)
     """Empty unless a KL penalty is on."""
-    weights: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: Tensor = field(default_factory=_no_values)
     """Factor on each token's loss: the importance correction times the entropy mask."""
-    counted: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.bool))
+    counted: Tensor = field(default_factory=_no_flags)
     """Bool: tokens that count in the denominators. A subset of `loss_mask`."""
 
     @property

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Protocol
 
-import numpy as np
-from torch import Tensor
-
 from dapo.errors import UserError
-from dapo.grading.calls import Outcomes, Ungraded, outcomes_of
+from dapo.grading.calls import Outcomes, Ungraded, outcomes_of, plain
 from dapo.types import Completion, Example, Score
 
 _ROUNDING = 1e-6
@@ -88,12 +85,12 @@ class AdaptedReward:
             return _checked(outcome)
         if isinstance(outcome, Mapping):
             return self._of_mapping(outcome)
-        if isinstance(outcome, (bool, np.bool_)):
-            return Score(score=float(outcome))
         value = _number(outcome)
+        if isinstance(_only(outcome), bool):
+            return Score(score=value)
         if self.to_score is None:
             return Score(score=_in_range(value))
-        return Score(score=_in_range(self.to_score(value)), reward=value)
+        return Score(score=_in_range(_number(self.to_score(value))), reward=value)
 
     def _of_mapping(self, outcome: Mapping[str, Any]) -> Score:
         if "score" not in outcome:
@@ -106,23 +103,36 @@ class AdaptedReward:
 
 
 def _checked(score: Score) -> Score:
+    """The same in Python's own numbers and texts. Raises Ungraded or ScoreRangeError where it is no score."""
     if score.error is not None:
         raise Ungraded(score.error)
-    for number in (score.score, 0.0 if score.reward is None else score.reward, *score.parts.values()):
-        _number(number)
-    _in_range(score.score)
-    return score
+    if type(score.score) is float and 0 <= score.score <= 1 and score.reward is None and not score.parts:
+        return score if isinstance(score.answer, str | None) else replace(score, answer=str(score.answer))
+    return replace(
+        score,
+        score=_in_range(_number(score.score)),
+        reward=None if score.reward is None else _number(score.reward),
+        answer=None if score.answer is None else str(score.answer),
+        parts={str(name): _number(part) for name, part in score.parts.items()},
+    )
+
+
+def _only(value: object) -> object:
+    """The number in an array of one."""
+    value = plain(value)
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
 
 
 def _number(value: object) -> float:
-    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1):
-        value = value.item()
-    if not isinstance(value, Real):
-        what = "None" if value is None else f"a {type(value).__name__}"
+    number = value if isinstance(value, list) else _only(value)
+    if not isinstance(number, Real):
+        what = "None" if number is None else f"a {type(value).__name__}"
         raise Ungraded(f"the reward function returned {what}, which is no number")
-    if not math.isfinite(value):
-        raise Ungraded(f"the reward function returned {float(value)}")
-    return float(value)
+    if not math.isfinite(number):
+        raise Ungraded(f"the reward function returned {float(number)}")
+    return float(number)
 
 
 def _in_range(score: float) -> float:
@@ -135,9 +145,18 @@ def _in_range(score: float) -> float:
     return min(max(float(score), 0.0), 1.0)
 
 
-def _line(score_range: Sequence[float]) -> Callable[[float], float]:
-    """The straight line that takes the lower end of the range to 0 and the upper end to 1."""
+def _line(score_range: Sequence[float]) -> _Line:
     if len(score_range) != 2 or not score_range[0] < score_range[1]:
         raise UserError(f"reward: score_range must be [low, high] with low < high, not {list(score_range)}")
-    low, high = score_range
-    return lambda value: (value - low) / (high - low)
+    return _Line(*score_range)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The straight line that takes `low` to 0 and `high` to 1."""
+
+    low: float
+    high: float
+
+    def __call__(self, value: float) -> float:
+        return (value - self.low) / (self.high - self.low)

@@ -9,12 +9,10 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
-
-import numpy as np
-from torch import Tensor
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from dapo.errors import UserError
+from dapo.grading.functions import Parameters, is_async, is_isolated, name_of
 from dapo.types import Completion, Example
 
 
@@ -22,8 +20,51 @@ class Ungraded(UserError):
     """A completion could not be graded."""
 
 
-Outcomes = Callable[[Sequence[Completion], Example], list[object]]
-"""For each completion what the function returned: a verdict of some kind, or the exception it raised."""
+class TimedOut(Ungraded):
+    """Grading a completion took longer than it may."""
+
+
+Unit = Literal["answer", "awaited", "group"]
+"""What is graded at once: one answer after the other; those of a prompt side by side, each for itself; or
+those of a prompt together, as they are compared with each other."""
+
+
+class Outcomes(Protocol):
+    """Calls a reward function."""
+
+    def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
+        """For each completion what the function returned: a verdict of some kind, or the exception it raised.
+
+        Raises UserError for what would strike every completion.
+        """
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of the function, for people."""
+        ...
+
+    @property
+    def unit(self) -> Unit: ...
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it is to run in a process of its own."""
+        ...
+
+
+@runtime_checkable
+class _Array(Protocol):
+    """An array or a number of NumPy, torch or another library, none of which has to be imported for it."""
+
+    def tolist(self) -> Any: ...
+
+
+def plain(value: object) -> object:
+    """`value` as Python's own numbers, or a list of them, where it is an array."""
+    if isinstance(value, (float, int, str)):  # Most are, and to ask for a protocol takes its time.
+        return value
+    return value.tolist() if isinstance(value, _Array) else value
 
 
 def outcomes_of(function: Callable[..., Any], conversational: bool = False) -> Outcomes:
@@ -31,7 +72,7 @@ def outcomes_of(function: Callable[..., Any], conversational: bool = False) -> O
 
     Raises UserError if the names fit no signature, or if a parameter stays without a value.
     """
-    parameters = _Parameters.of(function)
+    parameters = Parameters.of(function)
     if {"completions", "example"} <= parameters.names:
         return _PerGroup(function, parameters, _own_group)
     if "completions" in parameters.names:
@@ -42,43 +83,15 @@ def outcomes_of(function: Callable[..., Any], conversational: bool = False) -> O
         arguments = _verl_arguments
     else:
         raise UserError(
-            f"reward: {_name(function)} has the parameters ({', '.join(sorted(parameters.names))}); write "
+            f"reward: {name_of(function)} has the parameters ({', '.join(sorted(parameters.names))}); write "
             "(completion, example), or (completions, example) for all of a prompt at once, or TRL's "
             "(completions, **columns), or verl's (data_source, solution_str, ground_truth, extra_info)"
         )
     if missing := sorted(parameters.required - _ARGUMENT_NAMES[arguments]):
         raise UserError(
-            f"reward: nothing is known to give {_name(function)} for {missing[0]!r}; add a default"
+            f"reward: nothing is known to give {name_of(function)} for {missing[0]!r}; add a default"
         )
     return _PerCompletion(function, parameters, arguments)
-
-
-@dataclass(frozen=True)
-class _Parameters:
-    """What a function takes by keyword."""
-
-    names: frozenset[str]
-    required: frozenset[str]
-    takes_any: bool
-
-    @staticmethod
-    def of(function: Callable[..., Any]) -> _Parameters:
-        if inspect.isclass(function) or not callable(function):
-            raise UserError(
-                f"reward: {function!r} cannot be called with a completion; give a function or an instance"
-            )
-        parameters = inspect.signature(function).parameters.values()
-        keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        named = [parameter for parameter in parameters if parameter.kind in keywords]
-        return _Parameters(
-            names=frozenset(parameter.name for parameter in named),
-            required=frozenset(parameter.name for parameter in named if parameter.default is parameter.empty),
-            takes_any=any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters),
-        )
-
-    def choose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that the function takes."""
-        return {name: value for name, value in arguments.items() if self.takes_any or name in self.names}
 
 
 _Arguments = Callable[[Completion, Example], dict[str, Any]]
@@ -104,12 +117,30 @@ _ARGUMENT_NAMES: Mapping[_Arguments, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class _PerCompletion:
-    """Calls a function that judges one completion."""
+class _Function:
+    """A reward function and what it takes."""
 
     function: Callable[..., Any]
-    parameters: _Parameters
+    parameters: Parameters
+
+    @property
+    def name(self) -> str:
+        return name_of(self.function)
+
+    @property
+    def isolated(self) -> bool:
+        return is_isolated(self.function)
+
+
+@dataclass(frozen=True)
+class _PerCompletion(_Function):
+    """Calls a function that judges one completion."""
+
     arguments: _Arguments
+
+    @property
+    def unit(self) -> Unit:
+        return "awaited" if is_async(self.function) else "answer"
 
     def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
         named = (self.parameters.choose(self.arguments(completion, example)) for completion in completions)
@@ -146,12 +177,11 @@ class _TrlGroup:
 
 
 @dataclass(frozen=True)
-class _PerGroup:
+class _PerGroup(_Function):
     """Calls a function once for all completions of a prompt."""
 
-    function: Callable[..., Any]
-    parameters: _Parameters
     arguments: _GroupArguments
+    unit: ClassVar[Unit] = "group"
 
     def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
         count = len(completions)
@@ -161,8 +191,9 @@ class _PerGroup:
         [result] = _attempt_all([functools.partial(self.function, **self.parameters.choose(known))])
         if isinstance(result, BaseException):
             return [result] * count
-        if not isinstance(result, (list, tuple, np.ndarray, Tensor)):
-            return [Ungraded(f"the reward function returned a {type(result).__name__}, not a list")] * count
+        returned, result = type(result).__name__, plain(result)
+        if not isinstance(result, (list, tuple)):
+            return [Ungraded(f"the reward function returned a {returned}, not a list")] * count
         if len(result) != count:
             return [
                 Ungraded(f"the reward function returned {len(result)} scores for {count} completions")
@@ -174,13 +205,9 @@ def _missing_column(function: Callable[..., Any], name: str, columns: list[str])
     near = get_close_matches(name, columns, n=1)
     hint = f"the nearest is {near[0]!r}" if near else f"the columns are {', '.join(columns)}"
     return (
-        f"reward: {_name(function)} asks for {name!r}, but the data has no such column; {hint}; "
+        f"reward: {name_of(function)} asks for {name!r}, but the data has no such column; {hint}; "
         "rename the parameter or give it a default"
     )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return function.__qualname__ if inspect.isroutine(function) else repr(function)
 
 
 def _attempt_all(calls: Sequence[Callable[[], Any]]) -> list[object]:
@@ -197,12 +224,48 @@ def _attempt_all(calls: Sequence[Callable[[], Any]]) -> list[object]:
 def _attempt(call: Callable[[], Any]) -> object:
     try:
         return call()
-    except Exception as error:  # Anyone's code, run on whatever a model wrote: it may raise anything.
+    # Anyone's code, run on whatever a model wrote: it may raise anything. It may even call for the end of the
+    # program, which is not the reward's to say. Ctrl-C, where it can arrive, stays with the program.
+    except (Exception, SystemExit) as error:
+        return error
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread() and not _Patience.alone:
+            raise
         return error
 
 
+class _Patience:
+    """What a process that only grades knows of itself; see `only_grade`."""
+
+    alone: ClassVar[bool] = False
+    seconds: ClassVar[float | None] = None
+
+
+def only_grade(seconds_per_answer: float) -> None:
+    """Say that this process does nothing but grading: nobody interrupts it, and awaited answers have so
+    many seconds each."""
+    _Patience.alone, _Patience.seconds = True, seconds_per_answer
+
+
 async def _gather(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
-    return await asyncio.gather(*awaitables, return_exceptions=True)
+    return await asyncio.gather(*(_settled(awaitable) for awaitable in awaitables))
+
+
+async def _settled(awaitable: Awaitable[Any]) -> object:
+    """What came of it: a value, an exception, or TimedOut."""
+    task = asyncio.ensure_future(_guarded(awaitable))
+    await asyncio.wait([task], timeout=_Patience.seconds)
+    if task.done():
+        return task.result()
+    task.cancel()
+    return TimedOut(f"grading it took longer than {_Patience.seconds:g} s (grading.seconds_per_answer)")
+
+
+async def _guarded(awaitable: Awaitable[Any]) -> object:
+    try:
+        return await awaitable
+    except BaseException as error:  # As in `_attempt`; SystemExit would end the loop, and the next call wait.
+        return error
 
 
 @functools.cache

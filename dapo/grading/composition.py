@@ -8,7 +8,7 @@ from typing import Literal
 
 from dapo.errors import UserError
 from dapo.grading.adapt import AdaptedReward, ScoreRangeError
-from dapo.grading.calls import Ungraded
+from dapo.grading.calls import Ungraded, Unit
 from dapo.types import Completion, Example, Score
 
 Gate = Literal["always", "correct", "wrong", "parsed"]
@@ -124,6 +124,21 @@ class Composition:
             raise ValueError(f"two entries of shaping are named {twice!r}; give one of them another `name`")
         if any(isinstance(reward.outcomes, Composition) for reward in (self.score, *self._rewards)):
             raise ValueError("compositions do not nest: list all shaping in one place")
+
+    @property
+    def name(self) -> str:
+        return f"{self.score.outcomes.name} with {', '.join(term.name for term in self.shaping)}"
+
+    @property
+    def unit(self) -> Unit:
+        """That of the reward which needs the most completions at once."""
+        units = {reward.outcomes.unit for reward in (self.score, *self._rewards)}
+        order: tuple[Unit, ...] = ("group", "awaited", "answer")
+        return next(unit for unit in order if unit in units)
+
+    @property
+    def isolated(self) -> bool:
+        return any(reward.outcomes.isolated for reward in (self.score, *self._rewards))
 
     @property
     def _rewards(self) -> list[AdaptedReward]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dapo.grading.adapt import as_reward
-from dapo.grading.calls import Ungraded
+from dapo.grading.judging import Judged, judge_all
+from dapo.grading.quarantine import Quarantine
+from dapo.grading.tally import Tally
+from dapo.grading.workers import Unportable, Workers
 from dapo.types import Completion, Example, Score
 
 
@@ -14,37 +18,79 @@ class Grader:
     """Grades the completions of a prompt, whatever the reward does.
 
     A completion that cannot be graded (the reward raised, or returned NaN, None or anything else that is
-    no verdict) gets `error_score` and the reason in `Score.error`. A number outside [0, 1] without a mapping
-    is a ScoreRangeError instead: it would strike every completion, and the run would train on errors.
+    no verdict; in workers also: took too long, needed too much memory, ended its process) gets `error_score`
+    and the reason in `Score.error`. A number outside [0, 1] without a mapping is a ScoreRangeError instead:
+    it would strike every completion, and the run would train on errors.
     """
 
-    def __init__(self, reward: Callable[..., Any], error_score: float = 0.0) -> None:
-        """`reward`: anything that `as_reward` returns or accepts."""
+    def __init__(
+        self,
+        reward: Callable[..., Any],
+        error_score: float = 0.0,
+        workers: Workers | None = None,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        """`reward`: anything that `as_reward` returns or accepts. It runs in `workers` if it is to be
+        isolated and can be sent there, else in this process, one prompt at a time.
+
+        Raises UserError if it is to run in workers, and cannot be loaded there.
+        """
         if not 0 <= error_score <= 1:
             raise ValueError(f"error_score must lie in [0, 1], not {error_score}")
         self._reward = as_reward(reward)
-        self._error_score = error_score
-        self.graded = 0
-        """Completions seen."""
-        self.errors = 0
-        """Of them, those that could not be graded."""
-        self.parse_failures = 0
-        """Of the others, those in which no answer was found, by rewards that look for one."""
+        self._error_score, self._quarantine = error_score, quarantine or Quarantine()
+        self.tally = Tally()
+        """Of what was graded since `take_tally`."""
+        self._counting = threading.Lock()
+        self.threads = 1
+        """How many threads may call `grade` to some use."""
+        self._here_now = threading.Lock()
+        self.notes: list[str] = []
+        """What to know of where the reward runs."""
+        self._judge: Callable[[Sequence[Completion], Example], list[Judged]] = self._here
+        if workers is not None and self._reward.outcomes.isolated:
+            self._isolate(workers)
+
+    def _isolate(self, workers: Workers) -> None:
+        if len(workers) == 0:
+            return
+        try:
+            remote = workers.add(self._reward)
+        except Unportable as reason:
+            self.notes.append(
+                f"the reward {self._reward.outcomes.name} runs in the process of the run, where it can hang "
+                f"or end it: no other process could import it ({reason}); move it to a module of its own"
+            )
+            return
+        self.threads = len(workers)
+        self._judge = lambda completions, example: workers.grade(remote, completions, example)
+
+    def _here(self, completions: Sequence[Completion], example: Example) -> list[Judged]:
+        with self._here_now:  # Anyone's function need not be made for threads.
+            return [judged for _, judged in judge_all(self._reward, completions, example)]
 
     def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         """One score per completion, in order."""
-        return [self._grade(outcome) for outcome in self._reward.outcomes(completions, example)]
+        found = self._judge(completions, example)
+        with self._counting:
+            for judged in found:
+                self.tally.add(judged)
+        return [
+            self._score(completion, example, judged)
+            for completion, judged in zip(completions, found, strict=True)
+        ]
 
-    def _grade(self, outcome: object) -> Score:
-        self.graded += 1
-        try:
-            score = self._reward.verdict(outcome)
-        except Ungraded as reason:
-            self.errors += 1
-            return Score(score=self._error_score, error=str(reason))
-        looks_for_answers = isinstance(outcome, Score) or (isinstance(outcome, Mapping) and "pred" in outcome)
-        self.parse_failures += looks_for_answers and score.answer is None
-        return score
+    def _score(self, completion: Completion, example: Example, judged: Judged) -> Score:
+        if judged.score is not None:
+            return judged.score
+        self._quarantine.put(self._reward.outcomes.name, completion, example, judged)
+        return Score(score=self._error_score, error=judged.reason)
+
+    def take_tally(self) -> Tally:
+        """The counts so far, which begin anew."""
+        with self._counting:
+            tally, self.tally = self.tally, Tally()
+        return tally
 
 
 class SourceGrader:
@@ -57,3 +103,15 @@ class SourceGrader:
     def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         """One score per completion, in order."""
         return self._graders[self._source_of(example.id)].grade(completions, example)
+
+    @property
+    def threads(self) -> int:
+        return max(grader.threads for grader in self._graders.values())
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for grader in self._graders.values() for note in grader.notes]
+
+    def take_tally(self) -> Tally:
+        """The counts of all sources so far, which begin anew."""
+        return Tally.sum(grader.take_tally() for grader in self._graders.values())

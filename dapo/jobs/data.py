@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
 from dapo.data.stream import PromptStream
 from dapo.grading.grader import Grader, SourceGrader
+from dapo.grading.quarantine import Quarantine
+from dapo.grading.workers import Workers
 from dapo.recipe.config import Recipe, SourceSettings
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.text import TextCodec
@@ -25,11 +27,30 @@ class RunData:
     eval_grader: Grader | None
     """None where nothing is held out."""
     reports: list[str]
-    """What became of the rows, a line for each source."""
+    """What became of the rows, a line for each source, and what to know of the rewards."""
+    workers: Workers
+    """The processes that grade; `close` ends them."""
+    quarantine: Quarantine
+    """Writes down what could not be graded in training, once it has a path."""
 
 
 def run_data(recipe: Recipe, codec: TextCodec) -> RunData:
-    """Read, tokenise and check everything."""
+    """Read, tokenise and check everything. Rewards that run in processes of their own are loaded there.
+
+    Raises UserError for what has to be put right.
+    """
+    workers = Workers(recipe.grading)
+    try:
+        return _run_data(recipe, codec, workers, Quarantine())
+    except BaseException:
+        workers.close()
+        raise
+
+
+def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Quarantine) -> RunData:
+    def grader(reward: Any) -> Grader:
+        return Grader(reward, recipe.grading.error_score, workers, quarantine)
+
     sources = _sources(recipe)
     tasks = [task_from(source.task, "data.train") for source in sources]
     plans = [_plan(recipe, source, task) for source, task in zip(sources, tasks, strict=True)]
@@ -38,12 +59,15 @@ def run_data(recipe: Recipe, codec: TextCodec) -> RunData:
     own = None if recipe.reward is None else reward_from(recipe.reward)
     eval_task = _eval_task(recipe, tasks)
     prompts = [] if eval_task is None else eval_prompts(recipe, eval_task, codec)
+    training = grader(own) if own is not None else _grader(stream, sources, tasks, grader)
     return RunData(
         stream,
-        Grader(own) if own is not None else _grader(stream, sources, tasks),
+        training,
         prompts,
-        Grader(own or eval_task.reward) if eval_task is not None else None,
-        [report.summary() for report in reports],
+        grader(own or eval_task.reward) if eval_task is not None else None,
+        [*(report.summary() for report in reports), *training.notes],
+        workers,
+        quarantine,
     )
 
 
@@ -79,10 +103,13 @@ def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
 
 
 def _grader(
-    stream: PromptStream, sources: Sequence[SourceSettings], tasks: Sequence[Any]
+    stream: PromptStream,
+    sources: Sequence[SourceSettings],
+    tasks: Sequence[Any],
+    grader: Callable[[Any], Grader],
 ) -> Grader | SourceGrader:
     """Each source's completions are graded by its own task."""
-    graders = {source.name: Grader(task.reward) for source, task in zip(sources, tasks, strict=True)}
+    graders = {source.name: grader(task.reward) for source, task in zip(sources, tasks, strict=True)}
     if len(graders) == 1:
         return graders[sources[0].name]
     return SourceGrader(graders, stream.source_of)

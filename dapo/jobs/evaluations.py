@@ -9,6 +9,7 @@ from typing import Any
 
 from dapo.errors import UserError
 from dapo.evaluation import Evaluation, evaluate
+from dapo.grading.workers import Workers
 from dapo.jobs.eval_sets import SetSpec
 from dapo.jobs.measure import Measurement, PromptSet, load_sampler, prepare
 from dapo.model import load_codec
@@ -16,6 +17,7 @@ from dapo.recipe.settings import build
 from dapo.run.eval_directory import COMPLETIONS, EvalDirectory, free_path, read_summary
 from dapo.run.eval_page import page_lines
 from dapo.run.eval_records import by_prompt, read_records
+from dapo.text import TextCodec
 
 EVALS = Path("evals")
 FEW_PROMPTS = 30
@@ -90,7 +92,21 @@ def measure_model(
     each = [_merged(settings, one.settings) for one in sets]
     shared = build(Measurement, each[0], "")
     codec = load_codec(shared.model)
-    ready = [prepare(one, codec) for one in each]
+    with Workers(shared.grading) as workers:
+        ready = [prepare(one, codec, workers) for one in each]
+        return _measure_sets(label, shared, sets, ready, codec, place, fresh, progress)
+
+
+def _measure_sets(
+    label: str,
+    shared: Measurement,
+    sets: Sequence[SetSpec],
+    ready: Sequence[PromptSet],
+    codec: TextCodec,
+    place: Callable[[str, Mapping[str, Any]], Path],
+    fresh: bool,
+    progress: Progress,
+) -> list[Measured]:
     sampler, measured = None, []
     for spec, prompts in zip(sets, ready, strict=True):
         path = place(spec.name, prompts.asked)

@@ -16,6 +16,8 @@ from dapo.data.prompts import DataReport, build_prompts
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
 from dapo.grading.grader import Grader
+from dapo.grading.settings import GradingSettings
+from dapo.grading.workers import Workers
 from dapo.model import ModelSettings, check_context, context_length, load_codec
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.recipe.settings import build
@@ -39,6 +41,7 @@ class Measurement:
     """Left out: 2048, or half of what the model can read where that is less."""
     max_prompt_tokens: int | None = None
     """Left out: what the model can read besides a completion."""
+    grading: GradingSettings = field(default_factory=GradingSettings)
     slots: int | None = None
     """Sequences in flight at most. Left out: by memory."""
     stop: tuple[str, ...] = ()
@@ -57,11 +60,12 @@ class PromptSet:
     """What the user should know of the data, a line each."""
 
 
-def prepare(settings: Mapping[str, Any], codec: TextCodec) -> PromptSet:
+def prepare(settings: Mapping[str, Any], codec: TextCodec, workers: Workers) -> PromptSet:
     """Read the held-out examples of a task, or its training examples if it has no others.
 
     Args:
         settings: of a `Measurement`.
+        workers: where rewards run that need a process of their own.
 
     Raises UserError for what has to be put right in the settings or in the data.
     """
@@ -79,7 +83,8 @@ def prepare(settings: Mapping[str, Any], codec: TextCodec) -> PromptSet:
     notes += _remarks(report, times, wanted.eval.completions)
     params = wanted.eval.sampling(wanted.stop)
     asked = _asked(wanted, prompts, params, completion_tokens)
-    return PromptSet(prompts, Grader(reward), params, asked, notes)
+    grader = Grader(reward, wanted.grading.error_score, workers)
+    return PromptSet(prompts, grader, params, asked, [*notes, *grader.notes])
 
 
 def load_sampler(
@@ -96,9 +101,10 @@ def measure(
     """Evaluate a model on one set, and write nothing down. `settings` are those of a `Measurement`."""
     wanted = build(Measurement, settings, "")
     codec = load_codec(wanted.model)
-    ready = prepare(settings, codec)
-    sampler = load_sampler(wanted.model, wanted.slots, [ready], codec)
-    return evaluate(sampler, ready.prompts, ready.grader, ready.params, progress)
+    with Workers(wanted.grading) as workers:
+        ready = prepare(settings, codec, workers)
+        sampler = load_sampler(wanted.model, wanted.slots, [ready], codec)
+        return evaluate(sampler, ready.prompts, ready.grader, ready.params, progress)
 
 
 def _lengths(wanted: Measurement) -> tuple[int, int]:

@@ -59,7 +59,10 @@ def remarks(step: Step) -> list[str]:
     if metrics["optim/nonfinite"]:
         lines.append(f"step {step.number}: a gradient was not finite; that update was skipped")
     if metrics.get("reward/errors"):
-        lines.append(f"step {step.number}: {metrics['reward/errors']:.0f} completions could not be graded")
+        lines.append(
+            f"step {step.number}: {metrics['reward/errors']:.0f} completions could not be graded, "
+            f"{metrics['reward/timeouts']:.0f} of them in time; see quarantine.jsonl in the run's directory"
+        )
     return lines
 
 

@@ -26,6 +26,7 @@ from dapo.run.metrics import MetricsLog, evaluations
 from dapo.run.randomness import random_state, restore_random, seed_all
 from dapo.run.rollouts import RolloutLog
 from dapo.run.state import load_state, part, save_state
+from dapo.text import TextCodec
 from dapo.trainer import Step, Trainer
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -44,6 +45,21 @@ class Run:
         codec = load_codec(recipe.model)
         check_context(recipe.model, recipe.max_prompt_tokens + recipe.max_completion_tokens)
         self.data = run_data(recipe, codec)
+        try:
+            self._assemble(codec)
+            self.directory, self.notes = open_run(recipe, resume, force)
+            try:
+                self._open(resume)
+            except BaseException:
+                self.directory.close()
+                raise
+        except BaseException:
+            self.data.workers.close()
+            raise
+
+    def _assemble(self, codec: TextCodec) -> None:
+        """Everything that a run needs besides its data and its directory."""
+        recipe = self.recipe
         self.backend = LocalBackend(
             recipe.model,
             codec=codec,
@@ -74,12 +90,6 @@ class Run:
         self.began = time.monotonic()
         self.pace: dict[str, float] = {}
         """What the last step, evaluation and save took: kept in reserve before a limit in hours."""
-        self.directory, self.notes = open_run(recipe, resume, force)
-        try:
-            self._open(resume)
-        except BaseException:
-            self.directory.close()
-            raise
 
     def _open(self, resume: bool) -> None:
         """Go to where the run stands, and open what it writes to."""
@@ -89,6 +99,7 @@ class Run:
         if resume:
             self._resume()
         self.rollouts = RolloutLog(directory)
+        self.data.quarantine.path = directory.quarantine_path
         step = self.trainer.step if resume else None
         self.metrics = MetricsLog(directory, recipe.run.trackers, resume_step=step)
         self.evaluations = evaluations(directory)
@@ -110,7 +121,7 @@ class Run:
         Raises:
             UserError: where the disk refuses to be written to; the checkpoints before are untouched.
         """
-        with self.console, self.interrupts, self.directory:
+        with self.console, self.interrupts, self.directory, self.data.workers:
             notes = [*self.data.reports, *self.backend.notes, *self.notes, *shaping_notes(self.recipe)]
             for line in notes:
                 self.console.message(line)

@@ -20,6 +20,7 @@ class _Unset:
 UNSET = _Unset()
 
 _SCHEDULE = "a learning rate that falls over the run follows it"
+_LIMIT = "answers that are hard to grade may be graded now, or not any more"
 _ROUNDING = "the same result up to rounding: the bits may differ"
 
 MAY_CHANGE: dict[str, str] = {
@@ -31,6 +32,9 @@ MAY_CHANGE: dict[str, str] = {
     "checkpoint": "",
     "eval": "evaluations before and after it do not compare",
     "eval.every": "",
+    "grading.workers": "",
+    "grading.seconds_per_answer": _LIMIT,
+    "grading.memory_gb": _LIMIT,
     "learner": _ROUNDING,
     "generation.prefill_tokens": _ROUNDING,
     "generation.cuda_graphs": _ROUNDING,

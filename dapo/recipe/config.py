@@ -17,6 +17,7 @@ from dapo.data.prompts import Overlong
 from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
+from dapo.grading.settings import GradingSettings
 from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
 from dapo.recipe.resolve import algorithm_from, reward_from, reward_to_plain, task_from
@@ -140,6 +141,7 @@ class Recipe:
     algorithm: Annotated[InstanceOf[Algorithm], SkipValidation] = field(
         default_factory=lambda: algorithm_from("dapo")
     )
+    grading: GradingSettings = field(default_factory=GradingSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)

@@ -7,6 +7,7 @@
                           eval_000012.jsonl: those of an evaluation
         checkpoints/      step_000012/: loads with `from_pretrained`; the trainer's state in it
         tb/               TensorBoard events
+        quarantine.jsonl  answers that could not be graded, if there are any
         prompts.jsonl     what is known of each prompt when the run ends: attempts, pass rate
         summary.json      the figures of a finished run
         .lock             held by the process that writes; .writer.json says which one that is
@@ -142,6 +143,10 @@ class RunDirectory:
     @property
     def tensorboard_path(self) -> Path:
         return self.path / "tb"
+
+    @property
+    def quarantine_path(self) -> Path:
+        return self.path / "quarantine.jsonl"
 
     @property
     def summary_path(self) -> Path:

@@ -46,11 +46,14 @@ class Filter:
 
 
 class Grading:
-    """Grades groups beside the sampling; each verdict takes effect a fixed number of ticks later."""
+    """Grades groups beside the sampling; each verdict takes effect a fixed number of ticks later.
 
-    def __init__(self, grade: Callable[[Group], GradedGroup], delay: int) -> None:
+    How many are graded at once, and which is done first, changes nothing but the time it takes.
+    """
+
+    def __init__(self, grade: Callable[[Group], GradedGroup], delay: int, threads: int = 1) -> None:
         self._grade, self._delay = grade, delay
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grading")
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grading")
         self._waiting: list[tuple[int, Future[GradedGroup]]] = []
 
     def submit(self, groups: Sequence[Group], tick: int) -> None:

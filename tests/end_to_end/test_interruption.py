@@ -52,7 +52,10 @@ def parity(completion: Any, example: Any) -> bool:
 
 def metrics(run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith(("time/", "perf/"))} for line in lines]
+    return [
+        {k: v for k, v in line.items() if not k.startswith(("time/", "perf/", "reward/latency"))}
+        for line in lines
+    ]
 
 
 def weights(run: Path) -> bytes:

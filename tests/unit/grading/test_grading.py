@@ -178,7 +178,7 @@ def test_a_trl_function_that_returns_no_such_list(result: Any, reason: str) -> N
     graded = grader.grade(completions("4", "5"), EXAMPLE)
     assert [score.score for score in graded] == [0.0, 0.0]
     assert all(reason in str(score.error) for score in graded)
-    assert grader.errors == 2
+    assert grader.tally.errors == 2
 
 
 def test_none_in_a_trl_list_is_ungraded() -> None:
@@ -216,7 +216,7 @@ def test_verl_dicts() -> None:
         Score(0.0, reward=-1.0, answer="5"),
         Score(0.0, reward=-1.0, answer=None),
     ]
-    assert (grader.graded, grader.errors, grader.parse_failures) == (3, 0, 1)
+    assert (grader.tally.graded, grader.tally.errors, grader.tally.parse_failures) == (3, 0, 1)
 
 
 def test_verl_dicts_without_acc_go_by_their_score() -> None:
@@ -316,7 +316,7 @@ def test_what_is_no_verdict_is_an_error_of_that_completion(value: Any, reason: s
     good, bad = grader.grade(completions("good", "bad"), EXAMPLE)
     assert good == Score(1.0)
     assert bad.score == 0.5 and reason in str(bad.error)
-    assert (grader.graded, grader.errors, grader.parse_failures) == (2, 1, 0)
+    assert (grader.tally.graded, grader.tally.errors, grader.tally.parse_failures) == (2, 1, 0)
 
 
 def test_an_exception_strikes_only_its_completion() -> None:
@@ -324,7 +324,7 @@ def test_an_exception_strikes_only_its_completion() -> None:
     graded = grader.grade(completions("1", "0", "x", "2"), EXAMPLE)
     assert [score.score for score in graded] == [1.0, 0.0, 0.0, 0.5]
     assert graded[1].error == "the reward function raised ZeroDivisionError: division by zero"
-    assert grader.errors == 2
+    assert grader.tally.errors == 2
 
 
 def test_an_interrupt_is_not_swallowed() -> None:
@@ -338,10 +338,10 @@ def test_an_interrupt_is_not_swallowed() -> None:
 def test_parse_failures_are_answers_not_found() -> None:
     grader = Grader(math_dapo.Reward())
     grader.grade(completions("Answer: 5", "no answer", ""), EXAMPLE)
-    assert (grader.graded, grader.errors, grader.parse_failures) == (3, 0, 2)
+    assert (grader.tally.graded, grader.tally.errors, grader.tally.parse_failures) == (3, 0, 2)
     plain = Grader(lambda completion, example: 0.0)
     plain.grade(completions("no answer"), EXAMPLE)
-    assert plain.parse_failures == 0
+    assert plain.tally.parse_failures == 0
 
 
 # --- functions and settings that cannot work

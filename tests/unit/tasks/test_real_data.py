@@ -29,7 +29,7 @@ def all_gold_answers_are_right(task: Any, examples: list[Example]) -> bool:
         completion = Completion([], [], [], [], "eos", task.gold_completion(example))
         [score] = grader.grade([completion], example)
         assert (score.score, score.error) == (1.0, None), example
-    return grader.graded == len(examples) > 0
+    return grader.tally.graded == len(examples) > 0
 
 
 def test_gsm8k() -> None:
