@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from dapo.types import Message
 
 HASH_BYTES = 16
+REMEMBERED = 1 << 15
+"""Texts whose treatment is remembered: a file that repeats its rows a hundred times is treated once."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Wrappers:
 
         White space goes altogether because copies of one problem differ in the blanks around formulas.
         """
+        return self._remembered(text)
+
+    @cached_property
+    def _remembered(self) -> Callable[[str], str]:
+        return lru_cache(REMEMBERED)(self._normal_form)
+
+    def _normal_form(self, text: str) -> str:
         compact, (prefixes, suffixes) = _compact(text), self._normal
         for _ in range(len(prefixes) + len(suffixes)):
             before = compact

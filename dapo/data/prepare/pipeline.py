@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -168,12 +169,13 @@ class Preparation:
         wanted = {rows[0]: "" for conflict in conflicts for rows in conflict.groups}
         texts: dict[int, Record] = {}
         columns = schema(self._yuan)
+        last = max(fates.rfind(KEPT), *wanted, -1)
         with (
             Writer(directory / f"{TRAIN}.parquet", columns) as train,
             Writer(directory / f"{HELD_OUT}.parquet", columns) as kept_apart,
         ):
             writers = {TRAIN: train, HELD_OUT: kept_apart}
-            for number, record in self._again():
+            for number, record in islice(self._again(), last + 1):
                 if number in wanted and isinstance(record, Record):
                     texts[number] = record
                 if fates[number] == KEPT and isinstance(record, Record):

@@ -11,12 +11,10 @@ from typing import Any
 
 from dapo.data.columns import Columns, RowReader
 from dapo.data.files import Row
+from dapo.data.prepare.keys import REMEMBERED
 from dapo.data.prepare.repair import Repaired, repair
 from dapo.errors import UserError
 from dapo.types import Message
-
-_REMEMBERED = 1 << 15
-"""Texts whose repair is remembered: a file that repeats its rows a hundred times is repaired once."""
 
 CARRIED = ("enable_thinking_flag", "expect_len", "image_path", "db_id", "question_id", "table", "yuan_input")
 """Fields of `extra_info` that Yuan3.0's rows have besides those of verl. Absent ones stay absent."""
@@ -89,7 +87,7 @@ def read_records(source: Source, mend: bool = True) -> Iterator[Record | Unusabl
     Raises UserError for a source that cannot be read at all.
     """
     reader: RowReader | None = None
-    remembered = lru_cache(_REMEMBERED)(repair if mend else Repaired)
+    remembered = lru_cache(REMEMBERED)(repair if mend else Repaired)
     for row in source.rows():
         try:
             if source.adapt is not None:
