@@ -51,6 +51,16 @@ def test_the_prompt_that_shares_most_is_named() -> None:
     assert (hit.prompt, hit.share) == (2, 1.0)
 
 
+def test_all_of_a_short_prompt_weighs_more_than_some_of_a_long_one() -> None:
+    """The text holds two 8-grams of the long one, and the only one of the short one."""
+    long = "one two three four five six seven eight nine and so on and on"
+    hit = evaluations(long, "two three four five six seven eight nine").find(
+        "one two three four five six seven eight nine then"
+    )
+    assert hit is not None
+    assert (hit.prompt, hit.share) == (2, 1.0)
+
+
 def test_short_prompts_are_found_only_if_they_are_the_same() -> None:
     found = evaluations("What is 2+2?")
     assert found.find("what is 2 + 2") == Hit("eval", 1, 1.0, "what is 2 2")

@@ -15,6 +15,7 @@ from dapo.data.prepare.repair import repair
         ("$2 \times 3$", r"$2 \times 3$"),
         ("2\times 3, no dollars", r"2\times 3, no dollars"),
         ("$a_1,\text{...},a_n$", r"$a_1,\text{...},a_n$"),
+        ("area\text{ of} a square, no dollars", r"area\text{ of} a square, no dollars"),
         ("\triangle ABC", r"\triangle ABC"),
         ("$\beta$ and \begin{array}", r"$\beta$ and \begin{array}"),
         ("\\left( x \right)", r"\left( x \right)"),
