@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dapo.cli import data
+
 app = typer.Typer(
     help="Train language models with verifiable rewards by DAPO and its family of algorithms.",
     no_args_is_help=True,
@@ -15,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(data.app, name="data")
 
 RecipePath = Annotated[str, typer.Argument(metavar="RECIPE.yaml", help="What to do. recipes/ holds some.")]
 Overrides = Annotated[

@@ -56,10 +56,10 @@ def to_examples(rows: Iterable[Row], columns: Columns, rewrite: Rewrite | None =
     first = next(rows, None)
     if first is None:
         return
-    mapping = _Mapping.of(columns, first, rewrite)
+    reader = RowReader.of(columns, first, rewrite)
     seen: dict[str, Example] = {}
     for row in chain([first], rows):
-        example = mapping.example(row)
+        example = reader.example(row)
         known = seen.setdefault(example.id, example)
         yield known if known == example else example
 
@@ -71,8 +71,8 @@ def content_id(messages: Sequence[Message], answer: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Mapping:
-    """`Columns` with the names decided."""
+class RowReader:
+    """`Columns` with the names decided. Every method raises UserError for a row that does not fit them."""
 
     prompt: str
     answer: str
@@ -80,14 +80,15 @@ class _Mapping:
     rewrite: Rewrite | None
 
     @staticmethod
-    def of(columns: Columns, first: Row, rewrite: Rewrite | None) -> _Mapping:
+    def of(columns: Columns, first: Row, rewrite: Rewrite | None = None) -> RowReader:
+        """The reader of rows that look like `first`."""
         detect = columns.prompt is None and columns.answer is None
         answer = "reward_model.ground_truth" if detect and _has_verl_schema(first) else "answer"
-        return _Mapping(columns.prompt or "prompt", columns.answer or answer, columns, rewrite)
+        return RowReader(columns.prompt or "prompt", columns.answer or answer, columns, rewrite)
 
     def example(self, row: Row) -> Example:
-        messages = self._messages(row)
-        answer = _answer_text(_look_up(row, self.answer, "answer"), row, self.answer)
+        """The example of a row."""
+        messages, answer = self.messages(row), self.gold(row)
         own_id = self.columns.id
         return Example(
             id=content_id(messages, answer) if own_id is None else _id_text(row, own_id),
@@ -96,7 +97,12 @@ class _Mapping:
             columns={name: value for name, value in row.values.items() if name != self.prompt},
         )
 
-    def _messages(self, row: Row) -> list[dict[str, Any]]:
+    def gold(self, row: Row) -> str:
+        """The answer of a row, as text."""
+        return _answer_text(_look_up(row, self.answer, "answer"), row, self.answer)
+
+    def messages(self, row: Row) -> list[dict[str, Any]]:
+        """The messages of a row, as the model is to read them."""
         value = _look_up(row, self.prompt, "prompt")
         if isinstance(value, str):
             value = [{"role": "user", "content": value}]

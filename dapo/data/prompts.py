@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dapo.data.dedupe import Deduplicated, deduplicate, prompt_key, with_unique_ids
+from dapo.data.progress import EVERY, Progress, silent
 from dapo.data.source import Source, check_names, with_qualified_ids
+from dapo.data.token_cache import TokenCache
 from dapo.data.truncate import Side, cut_messages
 from dapo.errors import UserError
 from dapo.text import TextCodec
@@ -127,25 +129,32 @@ def build_prompts(
         limit=limit,
         drop_duplicates=drop_duplicates,
     )
-    found = _find(plan, codec, {})
+    found = _Finder(codec).find(plan, {})
     return found.prompts, _report(plan, found)
 
 
-def build_sources(plans: Sequence[SourcePlan], codec: TextCodec) -> tuple[list[Source], list[DataReport]]:
+def build_sources(
+    plans: Sequence[SourcePlan],
+    codec: TextCodec,
+    cache: TokenCache | None = None,
+    progress: Progress = silent,
+) -> tuple[list[Source], list[DataReport]]:
     """The sources of prompts, and a report on each, made as `build_prompts` makes one.
 
     A prompt that stands in several sources is kept by the first that can use it, with the answer it has
-    there. Where two sources share ids, every prompt's id becomes `name:id`.
+    there. Where two sources share ids, every prompt's id becomes `name:id`. Prompts that were tokenized in an
+    earlier run are taken from `cache`. `progress` hears of the rows read and of the prompts tokenized.
 
     Raises UserError if a source has no prompt left, or if the names do not tell the sources apart.
     """
     check_names([plan.name for plan in plans])
+    finder = _Finder(codec, cache, progress)
     known: dict[str, Example] = {}
     sources: list[Source] = []
     reports: list[DataReport] = []
     for plan in plans:
-        found = _find(plan, codec, known)
-        for example in found.originals:
+        found = finder.find(plan, known)
+        for example in found.originals if plan is not plans[-1] else ():
             named = dataclasses.replace(example, id=f"{plan.name}:{example.id}")
             known.setdefault(prompt_key(example), named)
         sources.append(Source(plan.name, found.prompts, plan.weight))
@@ -166,30 +175,59 @@ class _Found:
     """Tokens by id."""
 
 
-def _find(plan: SourcePlan, codec: TextCodec, known: dict[str, Example]) -> _Found:
-    found = _Found(
-        deduplicate(plan.examples, known)
-        if plan.drop_duplicates
-        else Deduplicated(list(plan.examples), duplicates=0, conflicts=())
-    )
-    _check_any(plan, found.unique)
-    for example in with_unique_ids(found.unique.examples):
-        if len(found.prompts) == plan.limit:
-            break
-        token_ids = codec.encode(example.messages)
-        used: Example | None = example
-        if len(token_ids) > plan.max_prompt_tokens:
-            used = _cut(example, codec, plan)
-        if used is None:
-            found.overlong[example.id] = len(token_ids)
-            continue
-        if used is not example:
-            token_ids = codec.encode(used.messages)
-            found.truncated.append(example.id)
-        found.prompts.append(Prompt(used, token_ids, plan.max_completion_tokens))
-        found.originals.append(example)
-    _check_lengths(plan, found)
-    return found
+@dataclass(frozen=True)
+class _Finder:
+    """Finds the prompts of one source after the other."""
+
+    codec: TextCodec
+    cache: TokenCache | None = None
+    progress: Progress = silent
+
+    def find(self, plan: SourcePlan, known: dict[str, Example]) -> _Found:
+        examples = self._counted(plan)
+        found = _Found(
+            deduplicate(examples, known)
+            if plan.drop_duplicates
+            else Deduplicated(list(examples), duplicates=0, conflicts=())
+        )
+        _check_any(plan, found.unique)
+        unique = with_unique_ids(found.unique.examples)
+        for example, token_ids in zip(unique, self._encoded(unique, plan.limit), strict=True):
+            if len(found.prompts) == plan.limit:
+                break
+            used: Example | None = example
+            if len(token_ids) > plan.max_prompt_tokens:
+                used = _cut(example, self.codec, plan)
+            if used is None:
+                found.overlong[example.id] = len(token_ids)
+                continue
+            if used is not example:
+                token_ids = self.codec.encode(used.messages)
+                found.truncated.append(example.id)
+            found.prompts.append(Prompt(used, token_ids, plan.max_completion_tokens))
+            found.originals.append(example)
+        _check_lengths(plan, found)
+        return found
+
+    def _counted(self, plan: SourcePlan) -> Iterator[Example]:
+        stage = f"reading {plan.name}".strip()
+        for number, example in enumerate(plan.examples, start=1):
+            if number % EVERY == 0:
+                self.progress(stage, number, None)
+            yield example
+
+    def _encoded(self, examples: Sequence[Example], limit: int | None) -> Iterator[Sequence[int]]:
+        """The token ids of the examples. Where a limit ends it early, nothing is kept for the next run."""
+
+        def encode() -> Iterator[list[int]]:
+            for number, example in enumerate(examples):
+                if number % EVERY == 0:
+                    self.progress("tokenizing", number, len(examples))
+                yield self.codec.encode(example.messages)
+
+        if self.cache is None or limit is not None:
+            return encode()
+        return self.cache.encode(examples, self.codec, encode)
 
 
 def _cut(example: Example, codec: TextCodec, plan: SourcePlan) -> Example | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dapo.data.dedupe import prompt_key
 from dapo.errors import UserError
@@ -17,6 +17,13 @@ def split_examples(examples: Sequence[Example], fraction: float) -> tuple[list[E
     Which ones depends on their text alone: copies of a prompt stay together, and neither the order of
     the rows nor a seed matters. Raises UserError if no prompt is left to train on.
     """
+    held_out = held_out_keys(examples, fraction)
+    train = [example for example in examples if prompt_key(example) not in held_out]
+    return train, [example for example in examples if prompt_key(example) in held_out]
+
+
+def held_out_keys(examples: Iterable[Example], fraction: float) -> set[str]:
+    """The `prompt_key`s of the held-out examples, as `split_examples` chooses them."""
     keys = {prompt_key(example) for example in examples}
     held_out = set(sorted(keys, key=_digest)[: math.ceil(fraction * len(keys))])
     if len(held_out) == len(keys):
@@ -24,8 +31,7 @@ def split_examples(examples: Sequence[Example], fraction: float) -> tuple[list[E
             f"eval_fraction {fraction} of {len(keys)} distinct prompts leaves none to train on; "
             "make it smaller or name separate data for the evaluation"
         )
-    train = [example for example in examples if prompt_key(example) not in held_out]
-    return train, [example for example in examples if prompt_key(example) in held_out]
+    return held_out
 
 
 def _digest(key: str) -> bytes:

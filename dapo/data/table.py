@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dapo.data.columns import Columns, to_examples
+from dapo.data.dedupe import prompt_key
 from dapo.data.files import Row
-from dapo.data.split import split_examples
+from dapo.data.split import held_out_keys, split_examples
 from dapo.rewards import by_source
 from dapo.types import Example
 
@@ -36,6 +37,17 @@ class Table(Columns, ABC):
         """The examples to train on."""
         examples = self._examples(self._train_rows())
         return examples if self.eval_fraction is None else split_examples(examples, self.eval_fraction)[0]
+
+    def stream(self) -> Iterator[Example]:
+        """The examples to train on, one at a time: those of a file that does not fit into memory.
+
+        With `eval_fraction` the rows are read twice, once to choose what is held out.
+        """
+        if self.eval_fraction is None:
+            return to_examples(self._train_rows(), self)
+        held_out = held_out_keys(to_examples(self._train_rows(), self), self.eval_fraction)
+        examples = to_examples(self._train_rows(), self)
+        return (example for example in examples if prompt_key(example) not in held_out)
 
     def eval(self) -> list[Example]:
         """The examples to evaluate on; none if neither rows nor a fraction are set aside for it."""

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dapo.data.progress import bar
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
 from dapo.data.stream import PromptStream
+from dapo.data.table import Table
+from dapo.data.token_cache import TokenCache
 from dapo.grading.grader import Grader, SourceGrader
 from dapo.grading.quarantine import Quarantine
 from dapo.grading.workers import Workers
@@ -54,7 +57,8 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
     sources = _sources(recipe)
     tasks = [task_from(source.task, "data.train") for source in sources]
     plans = [_plan(recipe, source, task) for source, task in zip(sources, tasks, strict=True)]
-    built, reports = build_sources(plans, codec)
+    with bar() as progress:
+        built, reports = build_sources(plans, codec, TokenCache.of_user(), progress)
     stream = PromptStream(built, seed=recipe.seed, mixing=recipe.data.mixing)
     own = None if recipe.reward is None else reward_from(recipe.reward)
     eval_task = _eval_task(recipe, tasks)
@@ -92,7 +96,7 @@ def _sources(recipe: Recipe) -> Sequence[SourceSettings]:
 
 def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
     return SourcePlan(
-        examples=task.train(),
+        examples=task.stream() if isinstance(task, Table) else task.train(),
         max_prompt_tokens=source.max_prompt_tokens or recipe.max_prompt_tokens,
         max_completion_tokens=source.max_completion_tokens or recipe.max_completion_tokens,
         name=source.name,
