@@ -22,8 +22,8 @@ from dapo.data.prepare.records import Source, Unusable, read_records
 from dapo.data.prepare.yuan import list_sources
 from dapo.data.progress import Progress, silent
 from dapo.errors import UserError
-from dapo.rewards.math_dapo import last_boxed
 from dapo.tasks import aime, dapo_math, gsm8k
+from dapo.verify.extract import last_boxed
 
 DATA_FILES = (".parquet", ".jsonl", ".json", ".csv")
 LIST_FILES = (".txt", ".list", ".lst")
