@@ -11,6 +11,8 @@ import pytest
 import dapo
 from tests.end_to_end import treacherous
 
+pytestmark = pytest.mark.slow
+
 Records = list[dict[str, Any]]
 
 
