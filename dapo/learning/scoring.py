@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
 from dapo.core.linear_logprobs import linear_logprobs
 from dapo.core.logprobs import token_logprobs
@@ -79,7 +79,7 @@ class Scorer:
             return linear_logprobs(hidden, weight, targets, self.temperature, bias=bias, entropies=entropies)
         kept, place = batch.columns.to(device).unique(return_inverse=True)
         logits = self.model(**_inputs(self.model, batch), logits_to_keep=kept).logits
-        predicting = logits[batch.rows.to(device), place]
+        predicting = _at(logits, batch.rows.to(device), place)
         logprobs, entropy = token_logprobs(predicting, targets, self.temperature)
         return logprobs, entropy if entropies else None
 
@@ -87,7 +87,16 @@ class Scorer:
 def _states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Hidden states [N, H] that predict the batch's targets."""
     states: Tensor = model.get_decoder()(**_inputs(model, batch)).last_hidden_state
-    return states[batch.rows.to(model.device), batch.columns.to(model.device)]
+    return _at(states, batch.rows.to(model.device), batch.columns.to(model.device))
+
+
+def _at(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """values[rows, columns] of [B, W, D], [N, D].
+
+    A shared prompt's last place is there once for each of its samples. Indexing would add their gradients up
+    in any order, and no run would be like another; a lookup adds them in one.
+    """
+    return embedding(rows * values.shape[1] + columns, values.flatten(0, 1))
 
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:

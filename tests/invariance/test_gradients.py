@@ -17,6 +17,7 @@ from dapo.learning.learner import Learner, LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings, load_codec, load_model
 from dapo.types import Sample
 
+DAPO = PRESETS["dapo"].resolved(64)
 WHOLE = LearnerSettings(tokens_per_batch=100_000)
 
 
@@ -100,6 +101,26 @@ def test_gradient_does_not_depend_on_the_cut(name: str, cut: str, tiny_model: Pa
     found = gradient(make_learner(tiny_model, settings), reorder(samples), algorithm)
     assert expected.norm() > 1e-3
     assert (found - expected).norm() / expected.norm() < 1e-5
+
+
+def test_the_same_samples_give_the_same_bits(tiny_model: Path) -> None:
+    """Many samples of one prompt, whose last token takes gradients of all: enough for sums in parallel."""
+    learner = make_learner(tiny_model, WHOLE)
+    generator = torch.Generator().manual_seed(0)
+    samples = [
+        Sample(
+            prompt_ids=[3, 4, 5],
+            completion_ids=torch.randint(3, 20, (40,), generator=generator).tolist(),
+            loss_mask=torch.ones(40, dtype=torch.bool),
+            sampler_logprobs=torch.zeros(40),
+            old_logprobs=torch.full((40,), -3.0),
+            advantage=float(index) - 31.5,
+        )
+        for index in range(64)
+    ]
+    rows.set_weights(samples, DAPO, exact_version=None)
+    gradients = [gradient(learner, samples, DAPO) for _ in range(8)]
+    assert all(torch.equal(found, gradients[0]) for found in gradients[1:])
 
 
 @pytest.mark.parametrize("name", PRESETS)
