@@ -2,10 +2,10 @@
 
     python benchmarks/plan.py [--quick]
 
-Each row trains a small model of random weights on the CPU, with the learner of the package: two updates, of
-which the second is measured, when the optimizer has its states. torch's profiler reports every allocation and
-release of tensor memory; the highest sum of them, over what was held before (weights and optimizer, counted by
-storage), is the measured peak. Memory that kernels take without torch's allocator is not seen.
+Each row trains a small model of random weights on the CPU, with the learner of the package: two updates,
+of which the second is measured, when the optimizer has its states. torch's profiler reports every allocation
+and release of tensor memory; the highest sum of them, over what was held before (weights and optimizer,
+counted by storage), is the measured peak. Memory that kernels take without torch's allocator is not seen.
 The plan has the model's config, the sizes of the batch and the settings, and nothing of the model itself.
 """
 

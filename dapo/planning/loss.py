@@ -1,4 +1,4 @@
-"""What the loss stage takes: from hidden states to log-probabilities, and back to their gradient, in bytes."""
+"""What the loss stage takes, from hidden states to log-probabilities and back to their gradient, in bytes."""
 
 from __future__ import annotations
 
