@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -174,15 +174,30 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def context_length(settings: ModelSettings) -> int | None:
-    """The longest sequence the model can read, in tokens; None where its config names no limit."""
+def model_config(settings: ModelSettings) -> Any:
+    """The config of a model; nothing else of it is read.
+
+    Raises:
+        ModelError: if there is none.
+    """
     from transformers import AutoConfig
 
     _check_directory(settings.path)
-    config = AutoConfig.from_pretrained(
-        settings.path, revision=settings.revision, trust_remote_code=settings.trust_remote_code
-    )
-    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    try:
+        return AutoConfig.from_pretrained(
+            settings.path, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"model.path: no config could be read from {settings.path!r} ({_first_line(error)}). Name a "
+            "directory with its config.json, or a model on the hub that this machine can reach."
+        ) from error
+
+
+def context_length(settings: ModelSettings) -> int | None:
+    """The longest sequence the model can read, in tokens; None where its config names no limit."""
+    config = model_config(settings).get_text_config()
+    limit: int | None = getattr(config, "max_position_embeddings", None)
     return limit
 
 

@@ -52,6 +52,45 @@ def train(
     run(recipe, overrides or [], resume, force, dry_run)
 
 
+@app.command()
+def plan(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    gpus: Annotated[int, typer.Option(help="GPUs in all.")] = 1,
+    gpu: Annotated[
+        str, typer.Option(help="Which: h100, h200, a100-40, a100-80, b200, l40s, rtx4090.")
+    ] = "h100",
+    tp: Annotated[int, typer.Option(help="GPUs that share each matrix of the learner.")] = 1,
+    dp: Annotated[
+        int | None, typer.Option(help="Checked: the learner's GPUs over --tp. May be left out.")
+    ] = None,
+    samplers: Annotated[
+        int | None, typer.Option(help="GPUs that only sample. Left out: all sample and learn in turn.")
+    ] = None,
+    sampler_tp: Annotated[int, typer.Option(help="GPUs that share a sampler, with --engine vllm.")] = 1,
+    engine: Annotated[str, typer.Option(help="What samples: embedded or vllm.")] = "embedded",
+    gpu_memory_utilization: Annotated[float, typer.Option(help="vLLM's share of a GPU's memory.")] = 0.9,
+    mean_completion: Annotated[
+        float, typer.Option(help="Mean length of completions over their limit.")
+    ] = 0.4,
+    mean_prompt: Annotated[float, typer.Option(help="Mean length of prompts over their limit.")] = 0.25,
+    signal_share: Annotated[float, typer.Option(help="Share of groups that carry a signal.")] = 0.5,
+    train_efficiency: Annotated[float, typer.Option(help="Of the peak operations, in learning.")] = 0.4,
+    decode_efficiency: Annotated[float, typer.Option(help="Of the peak bandwidth, in decoding.")] = 0.6,
+    reserved_gb: Annotated[float, typer.Option(help="Of a GPU's memory, for CUDA and communication.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Say what a recipe needs: memory of each rank, whether it fits, and how long it takes.
+
+    Of the model, config.json alone is read.
+    """
+    from dapo.cli.plan import PlanOptions, run
+
+    layout = (gpus, gpu, tp, dp, samplers, sampler_tp, engine, gpu_memory_utilization)
+    assumed = (mean_completion, mean_prompt, signal_share, train_efficiency, decode_efficiency)
+    run(recipe, overrides or [], PlanOptions(*layout, assumed, reserved_gb, as_json))
+
+
 @app.command(name="eval")
 def evaluate(
     models: Annotated[

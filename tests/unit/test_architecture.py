@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
         "verify",
         "budget",
         "generation",
+        "planning",
     },
     {"engine", "learning", "model", "scratch", "grading", "sampling"},
     {"backends", "cluster", "step_metrics"},
