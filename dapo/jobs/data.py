@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +66,20 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
     eval_task = _eval_task(recipe, tasks)
     prompts = [] if eval_task is None else eval_prompts(recipe, eval_task, codec)
     training = grader(own) if own is not None else _grader(stream, sources, tasks, grader)
+    evaluating = grader(own or eval_task.reward) if eval_task is not None else None
+    graded = training.prepare(prompt.example for source in built for prompt in source.prompts)
+    if evaluating is not None:
+        evaluating.prepare(prompt.example for prompt in prompts)
     return RunData(
         stream,
         training,
         prompts,
-        grader(own or eval_task.reward) if eval_task is not None else None,
-        [*(report.summary() for report in reports), *training.notes],
+        evaluating,
+        [
+            *(report.summary() for report in reports),
+            *([graded_by(graded)] if training.chooses else []),
+            *training.notes,
+        ],
         workers,
         quarantine,
     )
@@ -86,6 +96,18 @@ def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
     tokens = recipe.eval.max_completion_tokens or recipe.max_completion_tokens
     prompts, _ = build_prompts(examples, codec, recipe.max_prompt_tokens, tokens, recipe.eval.limit)
     return prompts
+
+
+def graded_by(count: Counter[str]) -> str:
+    """How many prompts each reward grades, in words."""
+    rewards = Counter[str]()
+    for name, prompts in count.items():
+        rewards[_OWN_REWARD.sub(r"\1", name)] += prompts
+    parts = [f"{prompts:,} by {name}" for name, prompts in rewards.most_common()]
+    return f"graded as their columns say: {', '.join(parts)}"
+
+
+_OWN_REWARD = re.compile(r"^dapo\.rewards\.(\w+):Reward")
 
 
 def _sources(recipe: Recipe) -> Sequence[SourceSettings]:

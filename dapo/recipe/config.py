@@ -20,9 +20,10 @@ from dapo.evaluation import EvalSettings
 from dapo.grading.settings import GradingSettings
 from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
-from dapo.recipe.resolve import algorithm_from, reward_from, reward_to_plain, task_from
+from dapo.recipe.resolve import algorithm_from, reward_from, task_from
 from dapo.recipe.settings import build, check_keys, to_plain
 from dapo.recipe.text import read_recipe
+from dapo.recipe.written import reward_to_plain
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling.settings import SamplingSettings
 from dapo.trainer import StepSizes
