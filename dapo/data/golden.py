@@ -42,14 +42,17 @@ def fenced(language: str, text: str) -> str:
 
 
 def _first(value: Any) -> str | None:
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    """A text, or the first one of a list, also of one in JSON."""
+    if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
-            return str(value)
-    if isinstance(value, list):
-        return _first(value[0]) if value else None
-    return value if isinstance(value, str) else None
+            listed = json.loads(value) if value.lstrip().startswith("[") else None
+        except (ValueError, RecursionError):  # A program may begin with a list.
+            listed = None
+        if not isinstance(listed, list):
+            return value
+        value = listed
+    first = value[0] if isinstance(value, list) and value else None
+    return first if isinstance(first, str) else None
 
 
 def _on_a_line(reward: Any, example: Example) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dapo.data.columns import Columns, to_examples
-from dapo.data.dedupe import prompt_key
+from dapo.data.dedupe import text_key
 from dapo.data.files import Row
 from dapo.data.golden import gold_completion
 from dapo.data.split import held_out_keys, split_examples
@@ -49,7 +49,7 @@ class Table(Columns, ABC):
             return to_examples(self._train_rows(), self)
         held_out = held_out_keys(to_examples(self._train_rows(), self), self.eval_fraction)
         examples = to_examples(self._train_rows(), self)
-        return (example for example in examples if prompt_key(example) not in held_out)
+        return (example for example in examples if text_key(example) not in held_out)
 
     def eval(self) -> list[Example]:
         """The examples to evaluate on; none if neither rows nor a fraction are set aside for it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from dapo.data.progress import bar
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
+from dapo.data.report import DataReport
 from dapo.data.stream import PromptStream
 from dapo.data.table import Table
 from dapo.data.token_cache import TokenCache
@@ -77,6 +78,7 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
         evaluating,
         [
             *(report.summary() for report in reports),
+            *_thinking_notes(reports, codec),
             *([graded_by(graded)] if training.chooses else []),
             *training.notes,
         ],
@@ -96,6 +98,17 @@ def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
     tokens = recipe.eval.max_completion_tokens or recipe.max_completion_tokens
     prompts, _ = build_prompts(examples, codec, recipe.max_prompt_tokens, tokens, recipe.eval.limit)
     return prompts
+
+
+def _thinking_notes(reports: Sequence[DataReport], codec: TextCodec) -> list[str]:
+    """What to know where rows ask for thoughts, and the model does not hear of it."""
+    told = any(report.thoughtful or report.thoughtless for report in reports)
+    if not told or codec.asks_for_thoughts:
+        return []
+    return [
+        "the chat template does not look at enable_thinking: prompts that ask for thoughts read like those "
+        "that ask for none; set model.template to one that does"
+    ]
 
 
 def graded_by(count: Counter[str]) -> str:
@@ -125,6 +138,7 @@ def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
         weight=source.weight,
         overlong=source.overlong or recipe.data.overlong,
         limit=source.limit or recipe.data.limit,
+        row_limits=recipe.data.row_limits,
     )
 
 

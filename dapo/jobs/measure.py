@@ -12,7 +12,8 @@ from typing import Any
 
 from dapo.backends.local import LocalSampler
 from dapo.data.dedupe import prompt_key
-from dapo.data.prompts import DataReport, build_prompts
+from dapo.data.prompts import build_prompts
+from dapo.data.report import DataReport
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
 from dapo.grading.grader import Grader
