@@ -17,6 +17,7 @@ from dapo.core.segments import Segments
 from dapo.learning.learner import Learner
 from dapo.text import TextCodec
 from dapo.types import Example, Sample
+from dapo.verify.yuan import thinks
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _to_sample(codec: TextCodec, example: Example, text: str) -> Sample:
     mask = torch.ones(len(completion), dtype=torch.bool)
     nothing = torch.zeros(len(completion))
     return Sample(
-        prompt_ids=codec.encode(example.messages),
+        prompt_ids=codec.encode(example.messages, thinks(example)),
         completion_ids=completion,
         loss_mask=mask,
         sampler_logprobs=nothing,

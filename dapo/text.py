@@ -61,12 +61,19 @@ class TextCodec:
         self.eos_id: int = closing[0]
         self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
-    def encode(self, messages: Sequence[Message]) -> list[int]:
+    def encode(self, messages: Sequence[Message], thinking: bool | None = None) -> list[int]:
         """Token ids of the messages, up to and including the opening of the answer.
 
-        Raises UserError if the template refuses the messages.
+        `thinking` asks for an answer with thoughts or without, by the template's variable `enable_thinking`;
+        None leaves it to the template. Raises UserError if the template refuses the messages.
         """
-        return self.encode_completion(self._render(messages, open_answer=True))
+        return self.encode_completion(self._render(messages, open_answer=True, thinking=thinking))
+
+    @cached_property
+    def asks_for_thoughts(self) -> bool:
+        """Whether a prompt that asks for thoughts differs from one that asks for none."""
+        question = [{"role": "user", "content": _PROBE}]
+        return self.encode(question, thinking=True) != self.encode(question, thinking=False)
 
     def encode_completion(self, text: str) -> list[int]:
         """Token ids of `text` alone: no beginning and no end-of-sequence token is added."""
@@ -97,12 +104,16 @@ class TextCodec:
         """Writes the tokenizer, chat template included, so that `AutoTokenizer` loads it from there."""
         self.tokenizer.save_pretrained(directory)
 
-    def _render(self, messages: Sequence[Message], open_answer: bool) -> str:
+    def _render(self, messages: Sequence[Message], open_answer: bool, thinking: bool | None = None) -> str:
         from jinja2 import TemplateError
 
+        asked = {} if thinking is None else {"enable_thinking": thinking}
         try:
             text = self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages], tokenize=False, add_generation_prompt=open_answer
+                [dict(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=open_answer,
+                **asked,
             )
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)

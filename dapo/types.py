@@ -52,6 +52,8 @@ class Prompt:
     """How often the stream had handed out this example before."""
     number: int = 0
     """Place in the order of admission, over the whole run."""
+    expected_completion_tokens: float | None = None
+    """How long a completion is expected to become, where the row says it."""
 
 
 @dataclass

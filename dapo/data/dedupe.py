@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dapo.types import Example
+from dapo.verify.yuan import thinks
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,20 @@ class Deduplicated:
     """Number of examples left out because other data held their prompt already."""
 
 
-def prompt_key(example: Example) -> str:
-    """What two prompts have in common if they are the same: roles and texts without any white space.
+def text_key(example: Example) -> str:
+    """What two prompts that say the same have in common: roles and texts without any white space.
 
     White space is ignored altogether because copies of one problem differ in the blanks around formulas.
     """
     texts = (f"{message['role']}\0{''.join(str(message['content']).split())}" for message in example.messages)
     return "\0".join(texts)
+
+
+def prompt_key(example: Example) -> str:
+    """The same for two prompts that are to be trained on once: those that say the same, and both ask for an
+    answer with thoughts, both for one without, or neither for either."""
+    thinking = thinks(example)
+    return text_key(example) if thinking is None else f"{text_key(example)}\0thinking\0{thinking}"
 
 
 def deduplicate(

@@ -14,13 +14,15 @@ import numpy as np
 
 from dapo.data.files import Row, kind_of
 from dapo.data.prepare.census import Census
-from dapo.data.prepare.keys import Wrappers, prompt_hash
+from dapo.data.prepare.keys import Wrappers
 from dapo.data.prepare.language import language_of
-from dapo.data.prepare.records import Record, Source, Unusable, read_records
+from dapo.data.prepare.records import Record, Source, Unusable, read_records, record_key
 from dapo.data.prepare.repair import repair
 from dapo.data.progress import EVERY, Progress, silent
 from dapo.errors import UserError
 from dapo.text import TextCodec
+from dapo.types import Example
+from dapo.verify.yuan import thinks
 
 BINS = 12
 _EXAMPLES = 5
@@ -125,7 +127,7 @@ class Inspector:
                 found.unusable_examples.setdefault(record.reason, record.place)
                 problem = problem or record.message
                 continue
-            key = prompt_hash(record.messages, self._wrappers)
+            key = record_key(record, self._wrappers)
             before = census.prompts
             census.add(key, record.answer)
             if census.prompts > before:
@@ -187,7 +189,7 @@ class Inspector:
         if self._codec is None:
             return None
         try:
-            ids = self._codec.encode(record.messages)
+            ids = self._codec.encode(record.messages, _thinks(record))
         except UserError as error:
             self.found.refused += 1
             self.found.refusal = self.found.refusal or str(error)
@@ -203,6 +205,11 @@ class Inspector:
             text = "\n".join(f"[{message['role']}] {message['content']}" for message in record.messages)
             return Sample(place, text, None, record.answer)
         return Sample(place, str(self._codec.tokenizer.decode(ids)), len(ids), record.answer)
+
+
+def _thinks(record: Record) -> bool | None:
+    place = f"{record.source}, row {record.row}"
+    return thinks(Example(place, record.messages, record.answer, record.extra))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dapo.data.dedupe import Deduplicated, deduplicate, prompt_key, with_unique_ids
 from dapo.data.progress import EVERY, Progress, silent
+from dapo.data.report import DataReport
+from dapo.data.row_limits import RowLimits
 from dapo.data.source import Source, check_names, with_qualified_ids
 from dapo.data.token_cache import TokenCache
 from dapo.data.truncate import Side, cut_messages
 from dapo.errors import UserError
 from dapo.text import TextCodec
 from dapo.types import Example, Prompt
+from dapo.verify.yuan import expected_tokens, thinks
 
 Overlong = Literal["drop", "left", "right", "middle", "error"]
 """What becomes of a prompt that is too long: dropped and counted, cut on that side, or an error."""
@@ -42,6 +46,8 @@ class SourcePlan:
     """Keep the first so many prompts only."""
     drop_duplicates: bool = True
     """False: repeated examples stay, and get ids of their own."""
+    row_limits: RowLimits | None = None
+    """Limits that rows may set below `max_completion_tokens`."""
 
     def __post_init__(self) -> None:
         for name in ("max_prompt_tokens", "max_completion_tokens", "limit"):
@@ -51,54 +57,11 @@ class SourcePlan:
         if self.overlong not in get_args(Overlong):
             raise ValueError(f"overlong must be one of {', '.join(get_args(Overlong))}, not {self.overlong}")
 
-
-@dataclass(frozen=True)
-class DataReport:
-    """What became of the rows of a source: `rows = duplicates + elsewhere + overlong + kept + unread`.
-
-    Ids are those of the data, with `#2` and so on behind the second and further prompts of one id.
-    """
-
-    rows: int
-    duplicates: int
-    """Rows whose prompt stood before."""
-    conflicts: int
-    """Prompts that stand in the data with several answers; the first one is used."""
-    overlong: int
-    """Prompts of more than `max_prompt_tokens` tokens that were dropped."""
-    kept: int
-    unread: int
-    """Prompts not looked at because `limit` was reached."""
-    max_prompt_tokens: int
-    min_tokens: int
-    """Tokens of the shortest prompt kept; `mean_tokens` and `max_tokens` likewise."""
-    mean_tokens: float
-    max_tokens: int
-    overlong_ids: tuple[str, ...] = ()
-    conflict_ids: tuple[str, ...] = ()
-    """Ids of the examples that are used; `name:id` where it is one of the earlier source `name`."""
-    truncated: int = 0
-    """Prompts kept that were cut to `max_prompt_tokens` tokens."""
-    truncated_ids: tuple[str, ...] = ()
-    elsewhere: int = 0
-    """Rows whose prompt an earlier source holds."""
-    source: str = ""
-
-    def summary(self) -> str:
-        """The report as a sentence."""
-        limit = f"{self.max_prompt_tokens:,} tokens"
-        name = f"{self.source}: " if self.source else ""
-        cut = f", {self.truncated:,} of them cut to {limit}," if self.truncated else ""
-        elsewhere = f", {self.elsewhere:,} in an earlier source" if self.elsewhere else ""
-        conflicts = (
-            f" ({self.conflicts:,} prompts with several answers, the first kept)" if self.conflicts else ""
-        )
-        unread = f", {self.unread:,} beyond the limit" if self.unread else ""
-        return (
-            f"{name}{self.kept:,} prompts{cut} from {self.rows:,} rows: {self.duplicates:,} repeated"
-            f"{elsewhere}{conflicts}, {self.overlong:,} longer than {limit}{unread}; the prompts kept hold "
-            f"{self.min_tokens:,} to {self.max_tokens:,} tokens, {self.mean_tokens:,.0f} on average"
-        )
+    def prompt(self, example: Example, token_ids: Sequence[int]) -> Prompt:
+        """An example that fits, with the limit on its completions."""
+        own = None if self.row_limits is None else self.row_limits.of(example)
+        most = self.max_completion_tokens if own is None else min(own, self.max_completion_tokens)
+        return Prompt(example, token_ids, most, expected_completion_tokens=expected_tokens(example))
 
 
 def build_prompts(
@@ -202,9 +165,9 @@ class _Finder:
                 found.overlong[example.id] = len(token_ids)
                 continue
             if used is not example:
-                token_ids = self.codec.encode(used.messages)
+                token_ids = self.codec.encode(used.messages, thinks(used))
                 found.truncated.append(example.id)
-            found.prompts.append(Prompt(used, token_ids, plan.max_completion_tokens))
+            found.prompts.append(plan.prompt(used, token_ids))
             found.originals.append(example)
         _check_lengths(plan, found)
         return found
@@ -223,7 +186,7 @@ class _Finder:
             for number, example in enumerate(examples):
                 if number % EVERY == 0:
                     self.progress("tokenizing", number, len(examples))
-                yield self.codec.encode(example.messages)
+                yield self.codec.encode(example.messages, thinks(example))
 
         if self.cache is None or limit is not None:
             return encode()
@@ -235,7 +198,7 @@ def _cut(example: Example, codec: TextCodec, plan: SourcePlan) -> Example | None
     if plan.overlong not in _SIDES:
         return None
     side = _SIDES[plan.overlong]
-    messages = cut_messages(example.messages, codec, plan.max_prompt_tokens, side)
+    messages = cut_messages(example.messages, codec, plan.max_prompt_tokens, side, thinks(example))
     return None if messages is None else dataclasses.replace(example, messages=messages)
 
 
@@ -274,6 +237,8 @@ def _place(plan: SourcePlan) -> str:
 
 def _report(plan: SourcePlan, found: _Found) -> DataReport:
     unique, lengths = found.unique, [len(prompt.token_ids) for prompt in found.prompts]
+    asked = Counter(thinks(prompt.example) for prompt in found.prompts)
+    limits = Counter(prompt.max_completion_tokens for prompt in found.prompts)
     return DataReport(
         rows=len(unique.examples) + unique.duplicates + unique.elsewhere,
         duplicates=unique.duplicates,
@@ -290,5 +255,8 @@ def _report(plan: SourcePlan, found: _Found) -> DataReport:
         truncated=len(found.truncated),
         truncated_ids=tuple(found.truncated),
         elsewhere=unique.elsewhere,
+        thoughtful=asked[True],
+        thoughtless=asked[False],
+        limits={} if limits.keys() == {plan.max_completion_tokens} else limits,
         source=plan.name,
     )

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
-from dapo.data.dedupe import prompt_key
+from dapo.data.dedupe import text_key
 from dapo.errors import UserError
 from dapo.types import Example
 
@@ -18,13 +18,13 @@ def split_examples(examples: Sequence[Example], fraction: float) -> tuple[list[E
     the rows nor a seed matters. Raises UserError if no prompt is left to train on.
     """
     held_out = held_out_keys(examples, fraction)
-    train = [example for example in examples if prompt_key(example) not in held_out]
-    return train, [example for example in examples if prompt_key(example) in held_out]
+    train = [example for example in examples if text_key(example) not in held_out]
+    return train, [example for example in examples if text_key(example) in held_out]
 
 
 def held_out_keys(examples: Iterable[Example], fraction: float) -> set[str]:
-    """The `prompt_key`s of the held-out examples, as `split_examples` chooses them."""
-    keys = {prompt_key(example) for example in examples}
+    """The `text_key`s of the held-out examples, as `split_examples` chooses them."""
+    keys = {text_key(example) for example in examples}
     held_out = set(sorted(keys, key=_digest)[: math.ceil(fraction * len(keys))])
     if len(held_out) == len(keys):
         raise UserError(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dapo.data.columns import Columns, to_examples
-from dapo.data.dedupe import prompt_key
+from dapo.data.dedupe import text_key
 from dapo.data.files import Row
+from dapo.data.golden import gold_completion
 from dapo.data.split import held_out_keys, split_examples
-from dapo.rewards import by_source
+from dapo.rewards import mixed
 from dapo.types import Example
 
 
@@ -29,9 +30,10 @@ class Table(Columns, ABC):
             )
 
     @property
-    def reward(self) -> by_source.Reward:
-        """What the `data_source` of a row asks for, else the exact text after `Answer:`."""
-        return by_source.Reward()
+    def reward(self) -> mixed.Reward:
+        """What the columns `task`, `reward_method` or `data_source` of a row ask for, else the exact text
+        after `Answer:`."""
+        return mixed.Reward()
 
     def train(self) -> list[Example]:
         """The examples to train on."""
@@ -47,7 +49,7 @@ class Table(Columns, ABC):
             return to_examples(self._train_rows(), self)
         held_out = held_out_keys(to_examples(self._train_rows(), self), self.eval_fraction)
         examples = to_examples(self._train_rows(), self)
-        return (example for example in examples if prompt_key(example) not in held_out)
+        return (example for example in examples if text_key(example) not in held_out)
 
     def eval(self) -> list[Example]:
         """The examples to evaluate on; none if neither rows nor a fraction are set aside for it."""
@@ -56,8 +58,11 @@ class Table(Columns, ABC):
         return self._examples(self._eval_rows())
 
     def gold_completion(self, example: Example) -> str:
-        """The answer alone, on a line of its own."""
-        return f"Answer: {' '.join(example.answer.split())}"
+        """The answer alone, in the form that the reward of the row reads.
+
+        Raises UserError for a row that holds none, such as tests without a program that passes them.
+        """
+        return gold_completion(self.reward(example), example)
 
     @abstractmethod
     def _train_rows(self) -> Iterator[Row]:

@@ -30,6 +30,7 @@ def _checks(codec: TextCodec) -> Iterator[Check]:
     yield _end_of_turn(codec)
     yield _padding(codec)
     yield _generation_prompt(codec)
+    yield _thoughts(codec)
     yield _system(codec)
     yield _beginning(codec)
     yield _blanks(codec)
@@ -84,6 +85,12 @@ def _generation_prompt(codec: TextCodec) -> Check:
         return Check("generation prompt", "warning", "none: the model has to open its turn itself")
     think = "; it opens a thought" if "<think>" in added and "</think>" not in added else ""
     return Check("generation prompt", "ok", f"{added!r}{think}")
+
+
+def _thoughts(codec: TextCodec) -> Check:
+    asked = "asked for, or not, by enable_thinking, where a row says which"
+    unasked = "the template does not look at enable_thinking: rows that ask for them read like others"
+    return Check("thoughts", "ok", asked if codec.asks_for_thoughts else unasked)
 
 
 def _system(codec: TextCodec) -> Check:

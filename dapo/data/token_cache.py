@@ -1,7 +1,8 @@
 """Prompts as token ids, kept on disk between runs.
 
-A file belongs to exactly these texts, this tokenizer and this template: all of them are in its name. It holds
-numbers only (parquet), is there whole or not at all, and is made anew if anything about it is wrong.
+A file belongs to exactly these texts, with thoughts asked for or not, this tokenizer and this template: all
+of them are in its name. It holds numbers only (parquet), is there whole or not at all, and is made anew if
+anything about it is wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from dapo.text import TextCodec
 from dapo.types import Example
+from dapo.verify.yuan import thinks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -97,7 +99,9 @@ def _key(examples: Sequence[Example], codec: TextCodec) -> str:
     ]
     digest.update(json.dumps(what).encode())
     for example in examples:
-        text = json.dumps(example.messages, ensure_ascii=False, default=str)
+        thinking = thinks(example)
+        asked = example.messages if thinking is None else [example.messages, thinking]
+        text = json.dumps(asked, ensure_ascii=False, default=str)
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 

@@ -16,14 +16,19 @@ _WHOLE = ("system", "developer")
 
 
 def cut_messages(
-    messages: Sequence[Message], codec: TextCodec, max_tokens: int, side: Side
+    messages: Sequence[Message],
+    codec: TextCodec,
+    max_tokens: int,
+    side: Side,
+    thinking: bool | None = None,
 ) -> list[Message] | None:
     """The messages with so much text taken away that the rendered prompt holds at most `max_tokens` tokens.
 
     The texts of all messages but system messages count as one text, which loses its beginning (`left`), its
     end (`right`) or its centre (`middle`, so that instructions at both ends stay); with one character more
     the prompt would be too long. What the chat template adds stays, and so do parts of a message that are
-    no text (images), and special tokens written in a text, as those that stand for images.
+    no text (images), and special tokens written in a text, as those that stand for images. `thinking` is
+    what the template is told, as in `TextCodec.encode`.
 
     Text is taken away by characters, and tokens are counted in the rendered prompt: a text cut between two
     of its tokens need not be encoded as the tokens that were left.
@@ -39,7 +44,7 @@ def cut_messages(
         return _without(pieces, start, start + total - characters)
 
     def fits(characters: int) -> bool:
-        return len(codec.encode(_with_texts(messages, keeping(characters)))) <= max_tokens
+        return len(codec.encode(_with_texts(messages, keeping(characters)), thinking)) <= max_tokens
 
     if total == 0 or not fits(1):
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from dapo.errors import UserError
-from dapo.grading.calls import Outcomes, Ungraded, outcomes_of, plain
+from dapo.grading.calls import Outcomes, Ungraded, Unit, outcomes_of, plain
+from dapo.grading.functions import Parameters, Remembered, name_of
 from dapo.types import Completion, Example, Score
 
 _ROUNDING = 1e-6
@@ -47,7 +48,8 @@ def as_reward(
       completion, as far as its parameters ask for them, and returns a list of floats. Prompts and completions
       are texts, or lists of messages if `conversational`. None in the list means ungraded;
     - `data_source, solution_str, ground_truth, extra_info`: verl's, returning a float or a dict. The dict's
-      `acc` is the score where there is one, `score` the reward, `pred` the answer.
+      `acc` is the score where there is one, `score` the reward, `pred` the answer;
+    - `example` alone: returns the reward that grades the completions of this example, of any of these kinds.
 
     A number outside [0, 1] needs a mapping to a score: `score_range=(-1, 1)` maps -1 to 0 and 1 to 1, in a
     straight line; `to_score` is any function. The number itself then stays the reward.
@@ -56,6 +58,13 @@ def as_reward(
     """
     if isinstance(function, AdaptedReward):
         return function
+    if "example" in (names := Parameters.of(function).names) and not names & {"completion", "completions"}:
+        if to_score is not None or score_range is not None or conversational:
+            raise UserError(
+                f"reward: {name_of(function)} chooses a reward for each row; give score_range, to_score and "
+                "conversational to those it chooses from"
+            )
+        return AdaptedReward(ByRow(function), None)
     if score_range is not None:
         if to_score is not None:
             raise UserError("reward: to_score and score_range exclude each other; set one of them")
@@ -74,6 +83,35 @@ class AdaptedReward:
     def __call__(self, completion: Completion, example: Example) -> Score:
         """The verdict on one completion. Raises UserError if it cannot be graded."""
         return self.verdict(self.outcomes([completion], example)[0])
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it is to run in a process of its own."""
+        return self.outcomes.isolated
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it is several rewards, of which each row chooses one."""
+        return isinstance(self.outcomes, Choice) and self.outcomes.chooses
+
+    def of(self, example: Example) -> AdaptedReward:
+        """The reward that grades this example: the one its row chooses, where it does, else this one.
+
+        The same choice gives the same object. Raises UserError if the row chooses none.
+        """
+        outcomes = self.outcomes
+        return outcomes.chosen(example) if isinstance(outcomes, Choice) and outcomes.chooses else self
+
+    def judged(self, outcome: object) -> Score | Ungraded:
+        """The score an outcome stands for, or why it stands for none. Raises ScoreRangeError."""
+        try:
+            return self.verdict(outcome)
+        except ScoreRangeError:
+            raise
+        except Ungraded as reason:
+            return reason
+        except Exception as error:  # What anyone's code returned may raise when read; so may to_score.
+            return Ungraded(f"the verdict could not be read: {type(error).__name__}: {error}")
 
     def verdict(self, outcome: object) -> Score:
         """The score an outcome stands for. Raises Ungraded or ScoreRangeError if it stands for none."""
@@ -100,6 +138,48 @@ class AdaptedReward:
             return Score(_in_range(_number(outcome["acc"])), reward=_number(outcome["score"]), answer=answer)
         verdict = self.verdict(outcome["score"])
         return Score(verdict.score, reward=verdict.reward, answer=answer)
+
+
+@runtime_checkable
+class Choice(Protocol):
+    """Outcomes of several rewards, of which each row chooses one."""
+
+    @property
+    def chooses(self) -> bool:
+        """False where there is but one after all."""
+        ...
+
+    def chosen(self, example: Example) -> AdaptedReward: ...
+
+
+@dataclass(frozen=True)
+class ByRow:
+    """Calls the reward that a function of the example returns.
+
+    The function reads rows and no completion, so it runs wherever it is asked; what it returns has rules of
+    its own.
+    """
+
+    function: Callable[[Example], Callable[..., Any]]
+    _adapted: Remembered[Callable[..., Any], AdaptedReward] = field(
+        default_factory=Remembered, init=False, repr=False, compare=False
+    )
+
+    chooses: ClassVar[bool] = True
+    unit: ClassVar[Unit] = "group"
+    """What is chosen is not known, and may compare completions, or need a process of its own."""
+    isolated: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return name_of(self.function)
+
+    def chosen(self, example: Example) -> AdaptedReward:
+        return self._adapted(self.function(example), as_reward).of(example)
+
+    def __call__(self, completions: Sequence[Completion], example: Example) -> list[object]:
+        reward = self.chosen(example)
+        return [reward.judged(outcome) for outcome in reward.outcomes(completions, example)]
 
 
 def _checked(score: Score) -> Score:

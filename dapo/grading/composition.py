@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dapo.errors import UserError
 from dapo.grading.adapt import AdaptedReward, ScoreRangeError
 from dapo.grading.calls import Ungraded, Unit
+from dapo.grading.functions import Remembered
 from dapo.types import Completion, Example, Score
 
 Gate = Literal["always", "correct", "wrong", "parsed"]
@@ -98,7 +99,7 @@ class Shaping(ShapingSettings):
 
     def _term(self, outcome: object) -> float | Ungraded:
         try:
-            judged = _judged(self.reward, outcome)
+            judged = self.reward.judged(outcome)
         except ScoreRangeError as error:
             raise ScoreRangeError(f"shaping {self.name!r}: {error}") from error
         return judged if isinstance(judged, Ungraded) else self.weight * (judged.score - self.offset)
@@ -115,6 +116,9 @@ class Composition:
 
     score: AdaptedReward
     shaping: tuple[Shaping, ...]
+    _with: Remembered[AdaptedReward, AdaptedReward] = field(
+        default_factory=Remembered, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not self.shaping:
@@ -141,6 +145,15 @@ class Composition:
         return any(reward.outcomes.isolated for reward in (self.score, *self._rewards))
 
     @property
+    def chooses(self) -> bool:
+        """Whether rows choose the reward that gives the verdict."""
+        return self.score.chooses
+
+    def chosen(self, example: Example) -> AdaptedReward:
+        """The same shaping around the verdict of the reward that the row chooses."""
+        return self._with(self.score.of(example), lambda score: composed(score, self.shaping))
+
+    @property
     def _rewards(self) -> list[AdaptedReward]:
         return [term.reward for term in self.shaping]
 
@@ -150,7 +163,7 @@ class Composition:
         Raises UserError for what would strike every completion, such as numbers outside a score's range.
         """
         outcomes = self.score.outcomes(completions, example)
-        verdicts: list[object] = [_judged(self.score, outcome) for outcome in outcomes]
+        verdicts: list[object] = [self.score.judged(outcome) for outcome in outcomes]
         for shaping in self.shaping:
             terms = shaping.terms(verdicts, completions, example)
             verdicts = [
@@ -160,18 +173,6 @@ class Composition:
                 for place, verdict in enumerate(verdicts)
             ]
         return verdicts
-
-
-def _judged(reward: AdaptedReward, outcome: object) -> Score | Ungraded:
-    """The score an outcome stands for, or why it stands for none. Raises ScoreRangeError."""
-    try:
-        return reward.verdict(outcome)
-    except ScoreRangeError:
-        raise
-    except Ungraded as reason:
-        return reason
-    except Exception as error:  # What anyone's code returned may raise when it is read; so may to_score.
-        return Ungraded(f"the verdict could not be read: {type(error).__name__}: {error}")
 
 
 def _with_part(verdict: Score, name: str, term: float | Ungraded) -> Score:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from dapo.errors import UserError
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @runtime_checkable
@@ -27,13 +30,29 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
+def is_ours(function: Callable[..., Any]) -> bool:
+    """Whether it is a reward of the package."""
+    return name_of(function).startswith("dapo.rewards.")
+
+
 def is_isolated(function: Callable[..., Any]) -> bool:
-    """The package's own rewards are cheap and end by construction, unless they say otherwise; anyone else's
-    code may do anything."""
+    """The package's own rewards are cheap and end by construction, unless they, or rewards among their
+    settings, say otherwise; anyone else's code may do anything."""
     declared: object = function
     if isinstance(declared, DeclaresIsolation):
         return declared.isolated
-    return not name_of(function).startswith("dapo.rewards.")
+    return not is_ours(function) or any(is_isolated(inner) for inner in _rewards_in(function))
+
+
+def _rewards_in(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """The functions that a reward holds in its fields, alone or several."""
+    if not is_dataclass(function):
+        return
+    for field in fields(function):
+        value = vars(function)[field.name]
+        several = value.values() if isinstance(value, Mapping) else value
+        held = several if isinstance(value, (Mapping, tuple)) else [value]
+        yield from (inner for inner in held if callable(inner))
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -67,3 +86,27 @@ class Parameters:
     def choose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that the function takes."""
         return {name: value for name, value in arguments.items() if self.takes_any or name in self.names}
+
+
+class Remembered(Generic[K, V]):
+    """What was made of things, which need not be hashable: the same thing gives the same result.
+
+    It forgets now and then, so that things made for a moment do not pile up, and nothing of it is sent to
+    other processes.
+    """
+
+    _MOST = 1000
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[K, V]] = {}
+
+    def __call__(self, thing: K, make: Callable[[K], V]) -> V:
+        known = self._known.get(id(thing))
+        if known is None or known[0] is not thing:
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            known = self._known[id(thing)] = (thing, make(thing))
+        return known[1]
+
+    def __reduce__(self) -> tuple[type[Remembered[K, V]], tuple[()]]:
+        return Remembered, ()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dapo.grading.adapt import as_reward
+from dapo.grading.adapt import AdaptedReward, as_reward
+from dapo.grading.functions import Remembered
 from dapo.grading.judging import Judged, judge_all
 from dapo.grading.quarantine import Quarantine
+from dapo.grading.slot import RemoteReward
 from dapo.grading.tally import Tally
 from dapo.grading.workers import Unportable, Workers
 from dapo.types import Completion, Example, Score
@@ -31,7 +34,8 @@ class Grader:
         quarantine: Quarantine | None = None,
     ) -> None:
         """`reward`: anything that `as_reward` returns or accepts. It runs in `workers` if it is to be
-        isolated and can be sent there, else in this process, one prompt at a time.
+        isolated and can be sent there, else in this process, one prompt at a time. Where rows choose among
+        several, that is asked of each of them; `prepare` loads those that are needed beforehand.
 
         Raises UserError if it is to run in workers, and cannot be loaded there.
         """
@@ -42,48 +46,77 @@ class Grader:
         self.tally = Tally()
         """Of what was graded since `take_tally`."""
         self._counting = threading.Lock()
-        self.threads = 1
-        """How many threads may call `grade` to some use."""
         self._here_now = threading.Lock()
+        self._workers = None if workers is None or len(workers) == 0 else workers
+        self._remotes: Remembered[AdaptedReward, RemoteReward | None] = Remembered()
+        self._loading = threading.Lock()
         self.notes: list[str] = []
-        """What to know of where the reward runs."""
-        self._judge: Callable[[Sequence[Completion], Example], list[Judged]] = self._here
-        if workers is not None and self._reward.outcomes.isolated:
-            self._isolate(workers)
+        """What to know of where rewards run."""
+        apart = self._reward.chooses or self._remote(self._reward) is not None
+        self.threads = len(self._workers) if self._workers is not None and apart else 1
+        """How many threads may call `grade` to some use."""
 
-    def _isolate(self, workers: Workers) -> None:
-        if len(workers) == 0:
-            return
+    @property
+    def chooses(self) -> bool:
+        """Whether each row chooses the reward that grades it."""
+        return self._reward.chooses
+
+    def prepare(self, examples: Iterable[Example]) -> Counter[str]:
+        """Load what grades these examples, and count them by the name of their reward.
+
+        Raises UserError for an example that no reward is for, or whose reward cannot be loaded.
+        """
+        count: Counter[str] = Counter()
+        for example in examples:
+            reward = self._reward.of(example)
+            self._remote(reward)
+            count[reward.outcomes.name] += 1
+        return count
+
+    def _remote(self, reward: AdaptedReward) -> RemoteReward | None:
+        """The reward as workers have it; None where it runs in this process."""
+        with self._loading:
+            return self._remotes(reward, self._load)
+
+    def _load(self, reward: AdaptedReward) -> RemoteReward | None:
+        if self._workers is None or not reward.isolated:
+            return None
         try:
-            remote = workers.add(self._reward)
+            return self._workers.add(reward)
         except Unportable as reason:
             self.notes.append(
-                f"the reward {self._reward.outcomes.name} runs in the process of the run, where it can hang "
+                f"the reward {reward.outcomes.name} runs in the process of the run, where it can hang "
                 f"or end it: no other process could import it ({reason}); move it to a module of its own"
             )
-            return
-        self.threads = len(workers)
-        self._judge = lambda completions, example: workers.grade(remote, completions, example)
+            return None
 
-    def _here(self, completions: Sequence[Completion], example: Example) -> list[Judged]:
+    def _judge(
+        self, reward: AdaptedReward, completions: Sequence[Completion], example: Example
+    ) -> list[Judged]:
+        remote = self._remote(reward)
+        if remote is not None and self._workers is not None:
+            return self._workers.grade(remote, completions, example)
         with self._here_now:  # Anyone's function need not be made for threads.
-            return [judged for _, judged in judge_all(self._reward, completions, example)]
+            return [judged for _, judged in judge_all(reward, completions, example)]
 
     def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         """One score per completion, in order."""
-        found = self._judge(completions, example)
+        reward = self._reward.of(example)
+        found = self._judge(reward, completions, example)
         with self._counting:
             for judged in found:
                 self.tally.add(judged)
         return [
-            self._score(completion, example, judged)
+            self._score(reward, completion, example, judged)
             for completion, judged in zip(completions, found, strict=True)
         ]
 
-    def _score(self, completion: Completion, example: Example, judged: Judged) -> Score:
+    def _score(
+        self, reward: AdaptedReward, completion: Completion, example: Example, judged: Judged
+    ) -> Score:
         if judged.score is not None:
             return judged.score
-        self._quarantine.put(self._reward.outcomes.name, completion, example, judged)
+        self._quarantine.put(reward.outcomes.name, completion, example, judged)
         return Score(score=self._error_score, error=judged.reason)
 
     def take_tally(self) -> Tally:
@@ -103,6 +136,18 @@ class SourceGrader:
     def grade(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         """One score per completion, in order."""
         return self._graders[self._source_of(example.id)].grade(completions, example)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether rows of some source choose the reward that grades them."""
+        return any(grader.chooses for grader in self._graders.values())
+
+    def prepare(self, examples: Iterable[Example]) -> Counter[str]:
+        """As `Grader.prepare`, each example with the grader of its source."""
+        count: Counter[str] = Counter()
+        for example in examples:
+            count += self._graders[self._source_of(example.id)].prepare([example])
+        return count
 
     @property
     def threads(self) -> int:

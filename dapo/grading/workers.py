@@ -39,6 +39,7 @@ class Workers:
             self._free.put(slot)
         self._threads = ThreadPoolExecutor(max(1, len(self._slots)), thread_name_prefix="grading-worker")
         self._rewards: dict[bytes, RemoteReward] = {}
+        self._adding = threading.Lock()
         self._pace: dict[int, float] = {}
         """Seconds an answer takes, by the number of the reward; the mean of late."""
         # Before multiprocessing waits, as the program ends, for the processes that were not closed.
@@ -55,15 +56,16 @@ class Workers:
             UserError: if it cannot be loaded there. The message has the last line of the traceback.
         """
         content = _pickled(reward)
-        if content in self._rewards:
-            return self._rewards[content]
-        number = len(self._rewards)
-        frame = bytes(ForkingPickler.dumps(("load", number, content, sys.path)))
-        remote = RemoteReward(number, frame, reward.outcomes.unit, reward.outcomes.name)
-        with self._slot() as slot:
-            slot.load(remote, starts=1)
-        self._rewards[content] = remote
-        return remote
+        with self._adding:
+            if content in self._rewards:
+                return self._rewards[content]
+            number = len(self._rewards)
+            frame = bytes(ForkingPickler.dumps(("load", number, content, sys.path)))
+            remote = RemoteReward(number, frame, reward.outcomes.unit, reward.outcomes.name)
+            with self._slot() as slot:
+                slot.load(remote, starts=1)
+            self._rewards[content] = remote
+            return remote
 
     def grade(
         self, reward: RemoteReward, completions: Sequence[Completion], example: Example

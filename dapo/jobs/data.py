@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dapo.data.progress import bar
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
+from dapo.data.report import DataReport
 from dapo.data.stream import PromptStream
 from dapo.data.table import Table
 from dapo.data.token_cache import TokenCache
@@ -64,12 +67,21 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
     eval_task = _eval_task(recipe, tasks)
     prompts = [] if eval_task is None else eval_prompts(recipe, eval_task, codec)
     training = grader(own) if own is not None else _grader(stream, sources, tasks, grader)
+    evaluating = grader(own or eval_task.reward) if eval_task is not None else None
+    graded = training.prepare(prompt.example for source in built for prompt in source.prompts)
+    if evaluating is not None:
+        evaluating.prepare(prompt.example for prompt in prompts)
     return RunData(
         stream,
         training,
         prompts,
-        grader(own or eval_task.reward) if eval_task is not None else None,
-        [*(report.summary() for report in reports), *training.notes],
+        evaluating,
+        [
+            *(report.summary() for report in reports),
+            *_thinking_notes(reports, codec),
+            *([graded_by(graded)] if training.chooses else []),
+            *training.notes,
+        ],
         workers,
         quarantine,
     )
@@ -88,6 +100,29 @@ def eval_prompts(recipe: Recipe, task: Any, codec: TextCodec) -> list[Prompt]:
     return prompts
 
 
+def _thinking_notes(reports: Sequence[DataReport], codec: TextCodec) -> list[str]:
+    """What to know where rows ask for thoughts, and the model does not hear of it."""
+    told = any(report.thoughtful or report.thoughtless for report in reports)
+    if not told or codec.asks_for_thoughts:
+        return []
+    return [
+        "the chat template does not look at enable_thinking: prompts that ask for thoughts read like those "
+        "that ask for none; set model.template to one that does"
+    ]
+
+
+def graded_by(count: Counter[str]) -> str:
+    """How many prompts each reward grades, in words."""
+    rewards = Counter[str]()
+    for name, prompts in count.items():
+        rewards[_OWN_REWARD.sub(r"\1", name)] += prompts
+    parts = [f"{prompts:,} by {name}" for name, prompts in rewards.most_common()]
+    return f"graded as their columns say: {', '.join(parts)}"
+
+
+_OWN_REWARD = re.compile(r"^dapo\.rewards\.(\w+):Reward")
+
+
 def _sources(recipe: Recipe) -> Sequence[SourceSettings]:
     if recipe.data.train is None:
         return recipe.data.sources
@@ -103,6 +138,7 @@ def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
         weight=source.weight,
         overlong=source.overlong or recipe.data.overlong,
         limit=source.limit or recipe.data.limit,
+        row_limits=recipe.data.row_limits,
     )
 
 

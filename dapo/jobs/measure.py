@@ -12,12 +12,14 @@ from typing import Any
 
 from dapo.backends.local import LocalSampler
 from dapo.data.dedupe import prompt_key
-from dapo.data.prompts import DataReport, build_prompts
+from dapo.data.prompts import build_prompts
+from dapo.data.report import DataReport
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings, Evaluation, evaluate
 from dapo.grading.grader import Grader
 from dapo.grading.settings import GradingSettings
 from dapo.grading.workers import Workers
+from dapo.jobs.data import graded_by
 from dapo.model import ModelSettings, check_context, context_length, load_codec
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.recipe.settings import build
@@ -84,6 +86,8 @@ def prepare(settings: Mapping[str, Any], codec: TextCodec, workers: Workers) -> 
     params = wanted.eval.sampling(wanted.stop)
     asked = _asked(wanted, prompts, params, completion_tokens)
     grader = Grader(reward, wanted.grading.error_score, workers)
+    graded = grader.prepare(prompt.example for prompt in prompts)
+    notes += [graded_by(graded)] if grader.chooses else []
     return PromptSet(prompts, grader, params, asked, [*notes, *grader.notes])
 
 

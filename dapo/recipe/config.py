@@ -14,15 +14,17 @@ from dapo.algorithms import Algorithm
 from dapo.budget import Budget
 from dapo.data.mixing import MixSettings
 from dapo.data.prompts import Overlong
+from dapo.data.row_limits import RowLimits
 from dapo.data.source import check_names
 from dapo.engine.sampler import SamplerSettings
 from dapo.evaluation import EvalSettings
 from dapo.grading.settings import GradingSettings
 from dapo.learning.learner import LearnerSettings, OptimizerSettings
 from dapo.model import ModelSettings
-from dapo.recipe.resolve import algorithm_from, reward_from, reward_to_plain, task_from
+from dapo.recipe.resolve import algorithm_from, reward_from, task_from
 from dapo.recipe.settings import build, check_keys, to_plain
 from dapo.recipe.text import read_recipe
+from dapo.recipe.written import reward_to_plain
 from dapo.run.checkpoints import CheckpointSettings
 from dapo.sampling.settings import SamplingSettings
 from dapo.trainer import StepSizes
@@ -70,6 +72,9 @@ class DataSettings:
     `right` or in the `middle`, or an `error`. Templates and images stay whole."""
     limit: int | None = None
     """Train on the first so many prompts only, of each source, for a trial."""
+    row_limits: RowLimits | None = field(default_factory=RowLimits)
+    """How far below max_completion_tokens the completions of a row end, by its column enable_thinking_flag.
+    null: rows have no say in it."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,12 +26,13 @@ from dapo.core.masks import EntropyMask, OverlongFilter
 from dapo.core.off_policy import ImportanceCorrection
 from dapo.core.parts import parts
 from dapo.core.shaping import SoftOverlong
-from dapo.grading.adapt import AdaptedReward, Reward, as_reward
+from dapo.grading.adapt import Reward, as_reward
 from dapo.grading.composition import Shaping, ShapingSettings, composed
-from dapo.recipe.settings import build, to_plain, unknown_key
+from dapo.recipe.settings import build, unknown_key
 from dapo.recipe.text import RecipeError
+from dapo.recipe.written import reward_to_plain
 
-CHOICES: dict[str, ModuleType] = {"loss": losses, "reduction": reduce, "advantage": advantages}
+CHOICES: dict[str, types.ModuleType] = {"loss": losses, "reduction": reduce, "advantage": advantages}
 """Fields of an algorithm that hold one of several named parts, and the module with the choices."""
 
 SWITCHES: dict[str, type] = {
@@ -69,7 +70,7 @@ def algorithm_from(spec: str | Mapping[str, Any], where: str = "algorithm") -> A
     return replace(preset, **values)
 
 
-def _choose(current: Any, spec: str | Mapping[str, Any], module: ModuleType, where: str) -> Any:
+def _choose(current: Any, spec: str | Mapping[str, Any], module: types.ModuleType, where: str) -> Any:
     """The part `spec` names, or `current` with other settings where it names none."""
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = settings.pop("name", None)
@@ -94,7 +95,7 @@ def _example(cls: type) -> str:
     return f"{{{first.name}: ...}}"
 
 
-def _part(name: str, module: ModuleType, where: str) -> type:
+def _part(name: str, module: types.ModuleType, where: str) -> type:
     if ":" in name:
         return _type(load_object(name, where), where)
     choices = parts(module)
@@ -135,7 +136,7 @@ def load_object(path: str, where: str) -> Any:
     return thing
 
 
-def _file(name: str, package: ModuleType, where: str) -> ModuleType:
+def _file(name: str, package: types.ModuleType, where: str) -> types.ModuleType:
     """The module `name` of a package whose files are its registry."""
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
     if name not in names:
@@ -170,7 +171,8 @@ def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str =
 
     `{score: ..., shaping: [{reward: ..., weight: 0.2}, ...]}` composes several of them: `score` gives the
     verdict, the others shape what the advantage sees, each with the settings of
-    `dapo.grading.composition.ShapingSettings`.
+    `dapo.grading.composition.ShapingSettings`. Settings that are rewards themselves, as `answer` of
+    `reflection`, are named in the same way.
     """
     if callable(spec):
         return as_reward(spec)
@@ -181,12 +183,58 @@ def reward_from(spec: str | Mapping[str, Any] | Callable[..., Any], where: str =
     if not isinstance(name, str):
         raise RecipeError(f"{where}: name a reward, as in {{name: math_dapo}}")
     if ":" not in name:
-        reward: Reward = build(_file(name, dapo.rewards, where).Reward, settings, where)
+        reward: Reward = _built(_file(name, dapo.rewards, where).Reward, settings, where)
         return reward
     thing = load_object(name, where)
     if isinstance(thing, type):
-        return as_reward(build(_type(thing, where), settings, where))
+        return as_reward(_built(_type(thing, where), settings, where))
     return as_reward(thing, **settings)
+
+
+def _built(cls: type, settings: Mapping[str, Any], where: str) -> Any:
+    return build(cls, _with_rewards(cls, settings, where), where)
+
+
+def _with_rewards(cls: type, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings of a reward with others in the place of their names: those of a callable type."""
+    hints = typing.get_type_hints(cls)
+    return {
+        key: _resolved(hints[key], value, f"{where}.{key}") if key in hints else value
+        for key, value in settings.items()
+    }
+
+
+def _resolved(hint: Any, value: Any, where: str) -> Any:
+    """The value of a field of this type: of functions, tuples and mappings of them, and settings with some
+    inside; all others stay as they are."""
+    if value is None:
+        return None
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        for option in inner:
+            value = _resolved(option, value, where)
+    elif origin is Callable:
+        return _part_reward(value, where)
+    elif origin in (tuple, list, Sequence) and typing.get_origin(inner[0]) is Callable and _is_list(value):
+        return tuple(_part_reward(entry, f"{where}.{place}") for place, entry in enumerate(value))
+    elif origin in (dict, Mapping) and typing.get_origin(inner[1]) is Callable and isinstance(value, Mapping):
+        return {key: _part_reward(entry, f"{where}.{key}") for key, entry in value.items()}
+    elif is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return _with_rewards(hint, value, where)
+    return value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _part_reward(spec: Any, where: str) -> Reward:
+    if isinstance(spec, Mapping) and not spec.keys().isdisjoint(_COMPOSED):
+        raise RecipeError(
+            f"{where}: shaping stands around the whole reward and not in its parts; write "
+            "reward: {score: ..., shaping: [...]}, with this reward under score"
+        )
+    return reward_from(spec, where)
 
 
 _COMPOSED = ("score", "shaping")
@@ -202,7 +250,7 @@ def _composed_from(settings: Mapping[str, Any], where: str) -> Reward:
     if missing := [key for key in _COMPOSED if not settings.get(key)]:
         raise RecipeError(f"{where}.{missing[0]}: this key is missing; write {_COMPOSED_EXAMPLE}")
     entries = settings["shaping"]
-    if not isinstance(entries, Sequence) or isinstance(entries, str):
+    if not _is_list(entries):
         raise RecipeError(f"{where}.shaping: write a list of entries, as in {_COMPOSED_EXAMPLE}")
     score = as_reward(reward_from(settings["score"], f"{where}.score"))
     shaping = [_shaping_from(entry, f"{where}.shaping.{place}") for place, entry in enumerate(entries)]
@@ -229,32 +277,3 @@ def _term_name(spec: Any) -> str:
     plain = reward_to_plain(spec)
     name = plain if isinstance(plain, str) else str(plain.get("name", "shaping"))
     return name.rpartition(":")[2]
-
-
-def reward_to_plain(spec: Any) -> Any:
-    """A reward as YAML can hold it and `reward_from` reads it back, also one handed over as an object.
-
-    Raises RecipeError for an object that has no name to find it by.
-    """
-    if isinstance(spec, Mapping):
-        return {
-            key: reward_to_plain(value) if key in _REWARD_KEYS else to_plain(value)
-            for key, value in spec.items()
-        }
-    if isinstance(spec, Sequence) and not isinstance(spec, str):
-        return [reward_to_plain(entry) for entry in spec]
-    if is_dataclass(spec) and not isinstance(spec, (type, AdaptedReward)):
-        cls = type(spec)
-        return {"name": f"{cls.__module__}:{cls.__qualname__}", **to_plain(spec)}
-    if not callable(spec):
-        return to_plain(spec)
-    if not hasattr(spec, "__qualname__"):
-        raise RecipeError(
-            f"reward: {spec!r} cannot be written down in config.yaml; give a function, a dataclass, or a "
-            "name with settings such as {name: package.module:function, score_range: [-1, 1]}"
-        )
-    return f"{spec.__module__}:{spec.__qualname__}"
-
-
-_REWARD_KEYS = (*_COMPOSED, "reward")
-"""Keys under which a composed reward holds others."""

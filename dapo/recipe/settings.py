@@ -59,12 +59,12 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
     """Refuse keys that `cls`, or a settings dataclass inside it, does not have."""
-    known = {field.name: hint for field, hint in _hinted_fields(cls)}
+    known = {field.name: hint for field, hint in hinted_fields(cls)}
     for key, value in values.items():
         path = _join(where, key)
         if key not in known:
             raise RecipeError(unknown_key(path, key, known))
-        inner = _dataclass_in(known[key])
+        inner = dataclass_in(known[key])
         if inner is not None and isinstance(value, Mapping):
             check_keys(inner, value, path)
         elif inner is not None and isinstance(value, list):
@@ -102,12 +102,13 @@ def _part_name(cls: type, name: str) -> str:
 
 
 @cache
-def _hinted_fields(cls: type) -> tuple[tuple[Any, Any], ...]:
+def hinted_fields(cls: type) -> tuple[tuple[Any, Any], ...]:
+    """The settings of a dataclass, each with its type."""
     hints = typing.get_type_hints(cls)
     return tuple((field, hints[field.name]) for field in fields(cls) if field.init)
 
 
-def _dataclass_in(hint: Any) -> type | None:
+def dataclass_in(hint: Any) -> type | None:
     """The dataclass that a field of this type holds, also where it may be None or there are several."""
     several = isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple
     options = typing.get_args(hint) if several else (hint,)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from dapo.types import Completion, Example, Score
-from dapo.verify.code_tests import CodeTests, read_tests
+from dapo.verify.code_tests import Asserts, CodeTests, read_tests
 from dapo.verify.run_tests import Runner
 from dapo.verify.sandbox import Limits, SandboxError, Walls, walls_here
 
@@ -33,8 +33,8 @@ class Reward:
     """The column that holds the tests. None: they are the example's answer."""
     score: Literal["all", "share"] = "all"
     """`share`: the share of the cases passed, instead of 1 only if all are."""
-    block: Literal["last", "first"] = "last"
-    """Yuan3.0 takes the first for tests that assert, and the last for those that read and write."""
+    block: Literal["last", "first", "yuan"] = "last"
+    """Which of several blocks. `yuan`, as Yuan3.0: the first for tests that assert, the last for others."""
     tolerance: float = 0.0
     """How far numbers in outputs and returned values may be off, relative or absolute."""
     packages: bool = False
@@ -60,7 +60,7 @@ class Reward:
 
     def __call__(self, completion: Completion, example: Example) -> Score:
         tests = self._tests(example)
-        code = find_code(completion.text, self.block)
+        code = find_code(completion.text, self._block(tests))
         if code is None:
             return Score(score=0.0)
         _warn_of_missing_walls()
@@ -69,6 +69,11 @@ class Reward:
             return Score(score=runner.share(code, tests), answer=code)
         except SandboxError as error:
             return Score(score=0.0, answer=code, error=str(error))
+
+    def _block(self, tests: CodeTests) -> Literal["last", "first"]:
+        if self.block != "yuan":
+            return self.block
+        return "first" if isinstance(tests, Asserts) else "last"
 
     def _tests(self, example: Example) -> CodeTests:
         given: Any = example.answer

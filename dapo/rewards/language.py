@@ -10,6 +10,7 @@ from dapo.types import Completion, Example, Score
 from dapo.verify.golds import column
 from dapo.verify.prose import prose, text_of
 from dapo.verify.scripts import SCRIPTS, language_code, script_of, words
+from dapo.verify.yuan import reflected
 
 _YUAN_LIMIT = 0.2
 _YUAN_CODE_LIMIT = 0.3
@@ -42,6 +43,10 @@ class Reward:
     Chinese with a share of 0.2 (0.3 where `reward_method` is llm_code) of such English words; every other
     language is good. Its segmenter is not used: Chinese counts by character, which makes the share smaller
     than counting by word."""
+    rows: Literal["all", "yuan"] = "all"
+    """Which rows are judged; the others get 1. `yuan`, as Yuan3.0: not those of images or of supervised data
+    (`mllm` or `sft` in `reward_method`), nor those that the reward `reflection` grades, where a wrong
+    language costs something already."""
     threshold: float = 0.8
     graded: bool = False
     """With `share`: the share itself is the score, and `threshold` is not read."""
@@ -60,7 +65,7 @@ class Reward:
 
     def __call__(self, completion: Completion, example: Example) -> Score:
         wanted = column(example, self.column) if self.language is None else self.language
-        if not wanted:
+        if not wanted or (self.rows == "yuan" and _spared(example)):
             return Score(score=1.0)
         code, text = language_code(str(wanted)), prose(completion.text)
         if self.rule == "yuan":
@@ -89,7 +94,7 @@ class Reward:
             letters = Counter(script for script in map(script_of, text) if script is not None)
             return letters["CJK"] < _YUAN_LIMIT * letters.total() or not letters
         if code in ("zh", "cn"):
-            code_task = example.columns.get("reward_method") == _YUAN_CODE
+            code_task = column(example, "reward_method") == _YUAN_CODE
             limit = _YUAN_CODE_LIMIT if code_task else _YUAN_LIMIT
             excused = self._excused(example)
             found = [word for word, script in words(text) if script == "LATIN" and len(word) > 1]
@@ -97,3 +102,8 @@ class Reward:
             chinese = sum(script == "CJK" for _, script in words(text))
             return english < limit * (english + chinese) or not english
         return True
+
+
+def _spared(example: Example) -> bool:
+    method = str(column(example, "reward_method"))
+    return "mllm" in method or "sft" in method or reflected(example)

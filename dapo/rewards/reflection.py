@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from dapo.rewards import math_dapo
+from dapo.rewards import math
 from dapo.types import Completion, Example, Score
 from dapo.verify.annotate import Thoughts, by_judge, by_rule
 from dapo.verify.endpoint import Endpoint, EndpointError
 from dapo.verify.reflections import Trace, Variant, bounds, triple
+from dapo.verify.yuan import thinks
 
 AnswerReward = Callable[[Completion, Example], Score]
 
@@ -29,8 +31,8 @@ class Reward:
 
     name: ClassVar[str] = "reflection"
 
-    answer: AnswerReward = field(default_factory=math_dapo.Reward)
-    """Says whether the final answer is right: from a score of a half."""
+    answer: AnswerReward = field(default_factory=math.Reward)
+    """Says whether the final answer is right: from a score of a half. Judges one completion at a time."""
     side: tuple[AnswerReward, ...] = ()
     """What else has to hold (format, language, repetition): 1 is taken off if any scores less than a half."""
     variant: Variant = "paper"
@@ -39,9 +41,17 @@ class Reward:
     judge: Endpoint | None = None
     """The model that marks where the answer stands. None: a rule does."""
 
+    def __post_init__(self) -> None:
+        for name, reward in [("answer", self.answer), *(("side", side) for side in self.side)]:
+            taken = inspect.signature(reward).parameters
+            if len(taken) < 2 or "completions" in taken:
+                raise ValueError(
+                    f"{name} must judge one completion at a time, as math and exact do, not {reward!r:.80}"
+                )
+
     def __call__(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         scores = [_attempt(self.answer, completion, example) for completion in completions]
-        if not _thinks(example):
+        if thinks(example) is False:
             return scores
         right = [score.score >= 0.5 for score in scores]
         traces = self._traces(completions, example, scores)
@@ -97,13 +107,6 @@ def _attempt(reward: AnswerReward, completion: Completion, example: Example) -> 
         return reward(completion, example)
     except Exception as error:  # Anyone's code, on whatever a model wrote: the rest of the group is sound.
         return Score(score=0.0, error=f"{type(error).__name__}: {error}")
-
-
-def _thinks(example: Example) -> bool:
-    """Yuan3.0's rows say whether they are to be answered with thoughts."""
-    extra = example.columns.get("extra_info")
-    columns = {**(extra if isinstance(extra, Mapping) else {}), **example.columns}
-    return bool(columns.get("enable_thinking_flag", True))
 
 
 def _is_letter(answer: str) -> bool:

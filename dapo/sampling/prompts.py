@@ -49,4 +49,6 @@ class PromptQueue:
         return prompt
 
     def _expected_tokens(self, prompt: Prompt) -> float | None:
-        return self._ledger.expected_tokens(prompt.example.id)
+        """What earlier groups of the prompt took; before the first one, what its row expects."""
+        seen = self._ledger.expected_tokens(prompt.example.id)
+        return prompt.expected_completion_tokens if seen is None else seen

@@ -51,7 +51,8 @@ class SamplingSettings:
     min_groups: int = 1
     """`train_short` does not train on fewer groups; they wait for the next step."""
     longest_first: bool = False
-    """Admit the prompts of a step in the order of their expected length, longest first."""
+    """Admit the prompts of a step in the order of their expected length, longest first: that of earlier
+    completions of a prompt, and before there are any what its column `expect_len` says."""
     copies: CopySettings = field(default_factory=CopySettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
 

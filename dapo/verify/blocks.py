@@ -21,11 +21,13 @@ def after_thinking(text: str) -> str:
 def line_after(text: str, marker: str) -> str | None:
     """The rest of the line after the last `marker`, stripped; None if the marker is missing.
 
-    An empty marker gives the whole text.
+    An empty marker gives the whole text, and a tag such as `<answer>` what stands up to its `</answer>`.
     """
     if not marker:
         return text.strip()
     _, found, rest = text.rpartition(marker)
+    if found and marker.startswith("<") and marker.endswith(">"):
+        return rest.partition(f"</{marker[1:]}")[0].strip()
     return rest.partition("\n")[0].strip() if found else None
 
 

@@ -46,6 +46,7 @@ SAME_FLOOR = {
     ("tasks", "rewards"): "a task names the reward that grades it",
     ("tasks", "data"): "a task reads its rows from files and hubs",
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",
+    ("data", "verify"): "what a row says of itself is read in one place",
     ("data", "text"): "a stream hands out prompts as token ids; only text sees strings and ids together",
     ("learning", "engine"): "the learner reads a model exactly as the sampler over the same weights does",
     ("backends", "cluster"): "the driver of a cluster starts its workers",

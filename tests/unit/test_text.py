@@ -42,6 +42,15 @@ def test_messages_go_through_the_chat_template() -> None:
     assert ids.count(1) == 2 and ids.count(2) == 1
 
 
+def test_a_template_is_told_whether_thoughts_are_wanted() -> None:
+    tokenizer = make_tokenizer("<eos>", eos_token="<eos>")
+    asking = "{{ messages[0].content }}{{ '' if enable_thinking | default(true) else '/no_think' }}"
+    codec = TextCodec(tokenizer, asking)
+    shown = [tokenizer.decode(codec.encode(QUESTION, thinking)) for thinking in (True, False, None)]
+    assert shown == ["What is 2+2?", "What is 2+2?/no_think", "What is 2+2?"]
+    assert codec.asks_for_thoughts and not TextCodec(tokenizer, "plain").asks_for_thoughts
+
+
 def test_decode_leaves_special_tokens_out_and_keeps_every_character() -> None:
     codec = TextCodec(make_tokenizer("<eos>", eos_token="<eos>"), "plain")
     text = "It is 4 , isn 't it ?\n  \N{MINUS SIGN}5 é"

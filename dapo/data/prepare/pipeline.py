@@ -13,9 +13,9 @@ from typing import Any, Literal
 from dapo.data.prepare.census import CONFLICTING, KEPT, REPEATED, Census, Conflict, ConflictPolicy
 from dapo.data.prepare.contamination import Evaluations, Hit
 from dapo.data.prepare.files import Writer, row_of, schema
-from dapo.data.prepare.keys import Wrappers, hashed, held_out, prompt_hash
+from dapo.data.prepare.keys import Wrappers, held_out, prompt_hash
 from dapo.data.prepare.language import language_of
-from dapo.data.prepare.records import Record, Source, Unusable, read_records
+from dapo.data.prepare.records import Record, Source, Unusable, read_records, record_key
 from dapo.data.progress import EVERY, Progress, silent
 from dapo.errors import UserError
 
@@ -139,7 +139,7 @@ class Preparation:
                 first_problem = first_problem or record.message
             else:
                 usable = True
-                census.add(self._key(record), record.answer)
+                census.add(record_key(record, self._wrappers), record.answer)
                 self._note(record)
             self._tell("reading", census.rows)
         if not usable:
@@ -157,12 +157,6 @@ class Preparation:
         self._yuan = self._yuan or bool(
             record.images or record.labels["reward_method"] or record.extra.keys() - {"answer"}
         )
-
-    def _key(self, record: Record) -> bytes:
-        """What makes two rows the same: prompt, images, and whether the answer is to be thought about."""
-        images = (image.get("bytes") or str(image.get("path")) for image in record.images)
-        thinking = str(record.extra.get("enable_thinking_flag", ""))
-        return hashed([prompt_hash(record.messages, self._wrappers), thinking, *images])
 
     def _write(self, directory: Path, fates: bytearray, conflicts: list[Conflict]) -> None:
         """The second reading."""

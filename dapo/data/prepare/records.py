@@ -11,7 +11,7 @@ from typing import Any
 
 from dapo.data.columns import Columns, RowReader
 from dapo.data.files import Row
-from dapo.data.prepare.keys import REMEMBERED
+from dapo.data.prepare.keys import REMEMBERED, Wrappers, hashed, prompt_hash
 from dapo.data.prepare.repair import Repaired, repair
 from dapo.errors import UserError
 from dapo.types import Message
@@ -96,6 +96,13 @@ def read_records(source: Source, mend: bool = True) -> Iterator[Record | Unusabl
             yield _record(source, row, reader, remembered)
         except UserError as error:
             yield Unusable(row.place, str(error))
+
+
+def record_key(record: Record, wrappers: Wrappers) -> bytes:
+    """What makes two rows the same: prompt, images, and whether the answer is to be thought about."""
+    images = (image.get("bytes") or str(image.get("path")) for image in record.images)
+    thinking = str(record.extra.get("enable_thinking_flag", ""))
+    return hashed([prompt_hash(record.messages, wrappers), thinking, *images])
 
 
 def _record(source: Source, row: Row, reader: RowReader, mended: Callable[[str], Repaired]) -> Record:

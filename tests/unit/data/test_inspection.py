@@ -148,11 +148,26 @@ def test_a_sound_template() -> None:
         "end of turn": "ok",
         "padding": "ok",
         "generation prompt": "ok",
+        "thoughts": "ok",
         "system message": "ok",
         "beginning": "ok",
         "white space": "ok",
     }
     assert found["generation prompt"][1] == r"'<|im_start|>assistant\n'"
+
+
+def test_rows_are_rendered_with_the_thoughts_they_ask_for(tmp_path: Path) -> None:
+    thinking = codec(CHATML.replace("assistant\n{% endif %}", "assistant\n{{ enable_thinking }}{% endif %}"))
+    row = {"prompt": "one?", "reward_model": {"ground_truth": "1"}, "answer": "1"}
+    flags: list[Any] = [True, False, None, True, "maybe"]
+    path = write(tmp_path / "a.jsonl", *({**row, "extra_info": {"enable_thinking_flag": f}} for f in flags))
+    found = look(path, thinking)
+    assert (found.prompts, found.repeated_rows, found.refused) == (4, 1, 1)
+    assert "enable_thinking_flag must be true or false, not 'maybe'" in found.refusal
+    # "False" has one character more than "True", and a template that is told nothing writes nothing.
+    assert [length.quantiles["max"] - length.quantiles["min"] for length in found.lengths] == [0, 0, 5]
+    assert "asked for, or not, by enable_thinking" in verdicts(thinking)["thoughts"][1]
+    assert "does not look at enable_thinking" in verdicts(codec(CHATML))["thoughts"][1]
 
 
 def test_an_end_of_turn_that_only_the_template_knows() -> None:

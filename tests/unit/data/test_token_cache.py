@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,8 +65,9 @@ def test_the_second_run_reads_what_the_first_made(tmp_path: Path) -> None:
         (codec(letters="bacdef"), EXAMPLES),
         (codec(), [ask("ab"), ask("c"), ask("fee")]),
         (codec(), EXAMPLES[::-1]),
+        (codec(), [replace(example, columns={"enable_thinking_flag": True}) for example in EXAMPLES]),
     ],
-    ids=["template", "tokenizer", "texts", "order"],
+    ids=["template", "tokenizer", "texts", "order", "thoughts"],
 )
 def test_anything_else_is_made_anew(tmp_path: Path, other: TextCodec, examples: list[Example]) -> None:
     cache = TokenCache(tmp_path, min_prompts=1)

@@ -208,3 +208,14 @@ def test_least_walls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Reward(least_walls="filter")
     with pytest.raises(ValueError, match="allows 'filter', not 'namespaces'"):
         Reward(least_walls="namespaces")
+
+
+@pytest.mark.parametrize(("tests", "right"), [(["assert f() == 1"], "first"), (SUMS, "last")])
+def test_yuan_reads_the_first_block_for_asserts_and_the_last_for_programs(tests: Any, right: str) -> None:
+    good = SUM if isinstance(tests, dict) else "def f(): return 1"
+    blocks = [good, "pass"] if right == "first" else ["pass", good]
+    text = "\n".join(f"```python\n{block}\n```" for block in blocks)
+    example = Example("row-7", [], json.dumps(tests))
+    given = Completion([], [], [], [], "eos", text)
+    assert Reward(block="yuan", limits=QUICK)(given, example).score == 1.0
+    assert Reward(block="last" if right == "first" else "first", limits=QUICK)(given, example).score == 0.0

@@ -116,6 +116,27 @@ def test_yuans_rule_for_chinese_counts_words(text: str, method: str, bad: bool) 
     assert score(text, rule="yuan", prompt="asked?", columns=columns) == 1 - bad
 
 
+@pytest.mark.parametrize(
+    ("method", "thinking", "judged"),
+    [
+        ("llm_math", False, True),
+        ("llm_math", None, True),
+        ("llm_math", True, False),  # Its reflection reward has the penalty.
+        ("llm_code", True, True),
+        ("rag_chatqa", False, True),
+        ("mllm_grounding", False, False),
+        ("sft_knowledge", False, False),
+    ],
+)
+def test_yuan_spares_images_supervised_data_and_what_reflection_grades(
+    method: str, thinking: bool | None, judged: bool
+) -> None:
+    columns = {"reward_method": method, "extra_info": {"enable_thinking_flag": thinking}}
+    for rule in ("yuan", "share"):
+        assert score("五六七", "en", columns=columns, rule=rule, rows="yuan") == 1 - judged
+        assert score("五六七", "en", columns=columns, rule=rule) == 0
+
+
 def test_yuans_rule_knows_no_other_language() -> None:
     assert score(ENGLISH, "ru", rule="yuan") == 1
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dapo.data.stream import PromptStream
-from dapo.sampling.ledger import LedgerSettings
+from dapo.sampling.ledger import Ledger, LedgerSettings
+from dapo.sampling.prompts import PromptQueue
 from dapo.sampling.sampled import Sampled
 from dapo.sampling.scheduler import DynamicSampler
 from dapo.sampling.settings import CopySettings, SamplingSettings
@@ -251,6 +252,21 @@ def test_the_state_resumes_to_the_same_steps(policy: str) -> None:
         second.sampler.load_state(tensors, json.loads(json.dumps(values)))
         second.step = stop
         assert [outcomes(second.run()) for _ in range(8 - stop)] == expected[stop:]
+
+
+def test_the_first_guess_of_a_length_is_the_row_s_own() -> None:
+    """Expected are 1 token of a, 9 of b, nothing of c, which stands at their mean; b took a half."""
+    guesses = {"a": 1.0, "b": 9.0, "c": None}
+    prompts = [
+        replace(prompt, expected_completion_tokens=guesses[prompt.example.id])
+        for prompt in population(dict.fromkeys(guesses, 0.5))
+    ]
+    ledger = Ledger(LedgerSettings())
+    queue = PromptQueue(PromptStream(prompts, seed=0), ledger, G, seed=0, longest=True)
+    drawn = [queue.pull(0, lambda: 3).example.id for _ in range(3)]
+    ledger.record("b", [0.0, 1.0], signal=True, step=0, mean_tokens=0.5)
+    later = [queue.pull(0, lambda: 3).example.id for _ in range(3)]
+    assert (drawn, later) == (["b", "c", "a"], ["a", "c", "b"])
 
 
 @pytest.mark.parametrize("staleness", [0, 1])

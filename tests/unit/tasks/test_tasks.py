@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 import dapo.rewards
 import dapo.tasks
 from dapo.errors import UserError
-from dapo.rewards import by_source, number
+from dapo.grading.adapt import as_reward
+from dapo.rewards import mixed, number
 from dapo.tasks import (
     aime,
     countdown,
@@ -38,8 +39,7 @@ def write(path: Path, *rows: dict[str, Any]) -> str:
 
 
 def graded(task: Any, example: Example, text: str) -> float:
-    score: float = task.reward(Completion([], [], [], [], "eos", text), example).score
-    return score
+    return as_reward(task.reward)(Completion([], [], [], [], "eos", text), example).score
 
 
 def problem(text: str, answer: str = "5") -> dict[str, Any]:
@@ -388,9 +388,9 @@ def test_a_part_of_a_file_can_be_held_out(tmp_path: Path) -> None:
     assert {example.id for example in train}.isdisjoint(example.id for example in held_out)
 
 
-def test_rows_of_a_file_are_graded_by_source_and_exactly_otherwise(tmp_path: Path) -> None:
+def test_rows_of_a_file_are_graded_by_source_and_exactly_without_one(tmp_path: Path) -> None:
     task = file.Task(
-        path=write(tmp_path / "a.jsonl", problem("1+4?"), {**problem("1+4 ?"), "data_source": "own"})
+        path=write(tmp_path / "a.jsonl", problem("1+4?"), {**problem("1+4 ?"), "data_source": None})
     )
     by_dapo, exactly = task.train()
     assert [graded(task, example, "Answer: $5$") for example in (by_dapo, exactly)] == [1.0, 0.0]
@@ -457,4 +457,4 @@ def test_a_file_is_a_reward(module: Any) -> None:
 def test_default_rewards() -> None:
     assert gsm8k.Task().reward == number.Reward()
     assert gsm8k_calculator.Task().reward == number.Reward(require_marker=True)
-    assert file.Task(path="x.jsonl").reward == by_source.Reward()
+    assert file.Task(path="x.jsonl").reward == mixed.Reward()

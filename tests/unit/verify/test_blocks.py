@@ -67,3 +67,9 @@ def test_strange_texts_take_no_time(text: str) -> None:
     fenced_blocks(text)
     after_thinking(text)
     assert time.process_time() - began < 2
+
+
+def test_a_tag_for_a_marker_ends_where_it_closes() -> None:
+    assert line_after("<answer>no</answer> <answer>\n two\nlines </answer> more", "<answer>") == "two\nlines"
+    assert line_after("<answer>never closed", "<answer>") == "never closed"
+    assert line_after("none", "<answer>") is None
