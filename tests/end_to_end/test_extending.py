@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import runpy
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,11 @@ import dapo
 from dapo.errors import UserError
 from dapo.model import ModelSettings, load_codec
 from dapo.recipe.config import load_recipe, recipe_to_plain
-from dapo.recipe.text import read_recipe
+from tests.end_to_end.pages import DOCS, Block, Page, changed_recipe, dapo_arguments
 
-PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-FRAGMENT = "in recipe.yaml"
+PAGE = Page(DOCS / "extending.md")
+PROGRAMS = [block.name for block in PAGE.files if block.language == "python"]
+COMMANDS = [line for block in PAGE.shells for line in block.commands]
 
 SIGNAL = """
 def starts_with_digit(completion, example):
@@ -32,41 +30,11 @@ def starts_with_digit(completion, example):
 """A verdict that a random model gets right now and then, so that there is something to train on."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of the page."""
-
-    line: int
-    language: str
-    name: str
-    """The file it goes into: from the fence, or from a comment in its first line. Empty if there is none."""
-    text: str
-
-
-def blocks() -> list[Block]:
-    page = PAGE.read_text(encoding="utf-8")
-    found = []
-    for match in re.finditer(r"^```(\w*) ?(\S*)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
-        language, name, text = match.groups()
-        comment = re.match(r"# (.*)\n", text)
-        name = name or (comment[1] if comment else "")
-        found.append(Block(page.count("\n", 0, match.start()) + 1, language, name, text))
-    return found
-
-
-BLOCKS = blocks()
-FILES = [block for block in BLOCKS if Path(block.name).suffix and block.name != FRAGMENT]
-PROGRAMS = [block.name for block in FILES if block.language == "python"]
-FRAGMENTS = [block for block in BLOCKS if block.name == FRAGMENT]
-COMMANDS = [line for block in BLOCKS if block.language == "sh" for line in block.text.splitlines()]
-
-
 @pytest.fixture(scope="module")
 def workspace(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory the page speaks of, with a tiny model in the place of the quickstart's."""
     directory = tmp_path_factory.mktemp("extending")
-    for block in FILES:
-        (directory / block.name).write_text(block.text, encoding="utf-8")
+    PAGE.write_files(directory)
     (directory / "signal_reward.py").write_text(SIGNAL, encoding="utf-8")
     model = directory / "recipes" / "quickstart-base"
     shutil.copytree(tiny_model, model)
@@ -88,12 +56,10 @@ def _start_there(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def recipe(fragment: Block) -> dict[str, Any]:
-    """The page's recipe with the keys of a fragment in it."""
-    values = read_recipe("recipe.yaml")
-    Path("changes.yaml").write_text(fragment.text, encoding="utf-8")
-    changes = read_recipe("changes.yaml")
-    own_verdict = "reward" in changes or "task" in changes.get("data", {}).get("train", {})
-    return {**values, **({} if own_verdict else {"reward": "signal_reward:starts_with_digit"}), **changes}
+    """The page's recipe with the keys of a fragment in it, and a verdict where it names none."""
+    values = changed_recipe(fragment)
+    own_verdict = "reward" in values or values["data"]["train"]["task"] != "arithmetic"
+    return values if own_verdict else {**values, "reward": "signal_reward:starts_with_digit"}
 
 
 def train(fragment: Block) -> Path:
@@ -112,11 +78,8 @@ def last_metrics(run: Path) -> dict[str, Any]:
 
 
 def test_every_block_of_the_page_is_run() -> None:
-    commands = [block for block in BLOCKS if block.language == "sh"]
-    assert [block.line for block in BLOCKS if block not in [*FILES, *FRAGMENTS, *commands]] == []
-    assert all(len(group) >= size for group, size in ((PROGRAMS, 9), (FRAGMENTS, 11), (COMMANDS, 2)))
-    assert PAGE.read_text(encoding="utf-8").count("```") == 2 * len(BLOCKS)
-    assert len({block.name for block in FILES}) == len(FILES)
+    PAGE.check()
+    assert all(len(group) >= size for group, size in ((PROGRAMS, 9), (PAGE.fragments, 11), (COMMANDS, 2)))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -124,7 +87,7 @@ def test_a_program_runs(name: str) -> None:
     runpy.run_path(name, run_name="__main__")
 
 
-@pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda block: f"line {block.line}")
+@pytest.mark.parametrize("fragment", PAGE.fragments, ids=lambda block: f"line {block.line}")
 def test_a_change_of_the_recipe_trains(fragment: Block) -> None:
     run = train(fragment)
     metrics = last_metrics(run)
@@ -140,14 +103,12 @@ def test_a_change_of_the_recipe_trains(fragment: Block) -> None:
 def test_a_command_runs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from dapo.cli.main import app
 
-    program, *arguments = shlex.split(command)
-    assert program == "dapo"
-    app(arguments, standalone_mode=False)
+    app(dapo_arguments(command), standalone_mode=False)
     assert capsys.readouterr().out
 
 
 def fragment_with(text: str) -> Block:
-    [found] = [block for block in FRAGMENTS if text in block.text]
+    [found] = [block for block in PAGE.fragments if text in block.text]
     return found
 
 
