@@ -141,6 +141,10 @@ class Composition:
         return any(reward.outcomes.isolated for reward in (self.score, *self._rewards))
 
     @property
+    def costly(self) -> bool:
+        return any(reward.outcomes.costly for reward in (self.score, *self._rewards))
+
+    @property
     def _rewards(self) -> list[AdaptedReward]:
         return [term.reward for term in self.shaping]
 

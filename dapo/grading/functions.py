@@ -19,6 +19,14 @@ class DeclaresIsolation(Protocol):
     isolated: bool
 
 
+@runtime_checkable
+class DeclaresCost(Protocol):
+    """A reward that says whether its verdicts cost money, or the time of a service: a class variable or a
+    property of a dataclass, or an attribute of a function."""
+
+    costly: bool
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """The place of a function, or of the class of a reward: `package.module:name`."""
     if isinstance(function, functools.partial):
@@ -34,6 +42,12 @@ def is_isolated(function: Callable[..., Any]) -> bool:
     if isinstance(declared, DeclaresIsolation):
         return declared.isolated
     return not name_of(function).startswith("dapo.rewards.")
+
+
+def is_costly(function: Callable[..., Any]) -> bool:
+    """Only what says so is: nothing is guessed from what a reward imports or how long it takes."""
+    declared: object = function
+    return isinstance(declared, DeclaresCost) and declared.costly
 
 
 def is_async(function: Callable[..., Any]) -> bool:

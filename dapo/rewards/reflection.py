@@ -39,6 +39,11 @@ class Reward:
     judge: Endpoint | None = None
     """The model that marks where the answer stands. None: a rule does."""
 
+    @property
+    def costly(self) -> bool:
+        """With a judge every verdict asks a service."""
+        return self.judge is not None
+
     def __call__(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         scores = [_attempt(self.answer, completion, example) for completion in completions]
         if not _thinks(example):
