@@ -47,9 +47,30 @@ class Grader:
         self._here_now = threading.Lock()
         self.notes: list[str] = []
         """What to know of where the reward runs."""
+        self._remote = False
         self._judge: Callable[[Sequence[Completion], Example], list[Judged]] = self._here
         if workers is not None and self._reward.outcomes.isolated:
             self._isolate(workers)
+
+    @property
+    def name(self) -> str:
+        """Of the reward, for people."""
+        return self._reward.outcomes.name
+
+    @property
+    def compares(self) -> bool:
+        """Whether it takes the completions of a prompt together."""
+        return self._reward.outcomes.unit == "group"
+
+    @property
+    def costly(self) -> bool:
+        """Whether its verdicts cost money or the time of a service."""
+        return self._reward.outcomes.costly
+
+    @property
+    def in_workers(self) -> bool:
+        """Whether it runs in processes of its own."""
+        return self._remote
 
     def _isolate(self, workers: Workers) -> None:
         if len(workers) == 0:
@@ -62,7 +83,7 @@ class Grader:
                 f"or end it: no other process could import it ({reason}); move it to a module of its own"
             )
             return
-        self.threads = len(workers)
+        self.threads, self._remote = len(workers), True
         self._judge = lambda completions, example: workers.grade(remote, completions, example)
 
     def _here(self, completions: Sequence[Completion], example: Example) -> list[Judged]:
