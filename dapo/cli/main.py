@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dapo.cli import data
+from dapo.cli import data, reward
 
 app = typer.Typer(
     help="Train language models with verifiable rewards by DAPO and its family of algorithms.",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data.app, name="data")
+app.add_typer(reward.app, name="reward")
 
 RecipePath = Annotated[str, typer.Argument(metavar="RECIPE.yaml", help="What to do. recipes/ holds some.")]
 Overrides = Annotated[

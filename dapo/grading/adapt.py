@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from dapo.errors import UserError
 from dapo.grading.calls import Outcomes, Ungraded, Unit, outcomes_of, plain
-from dapo.grading.functions import Parameters, Remembered, name_of
+from dapo.grading.functions import Parameters, Remembered, is_costly, name_of
 from dapo.types import Completion, Example, Score
 
 _ROUNDING = 1e-6
@@ -173,6 +173,10 @@ class ByRow:
     @property
     def name(self) -> str:
         return name_of(self.function)
+
+    @property
+    def costly(self) -> bool:
+        return is_costly(self.function)
 
     def chosen(self, example: Example) -> AdaptedReward:
         return self._adapted(self.function(example), as_reward).of(example)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from dapo.errors import UserError
-from dapo.grading.functions import Parameters, is_async, is_isolated, name_of
+from dapo.grading.functions import Parameters, is_async, is_costly, is_isolated, name_of
 from dapo.types import Completion, Example
 
 
@@ -50,6 +50,11 @@ class Outcomes(Protocol):
     @property
     def isolated(self) -> bool:
         """Whether it is to run in a process of its own."""
+        ...
+
+    @property
+    def costly(self) -> bool:
+        """Whether its verdicts cost money or the time of a service: it is not called without need."""
         ...
 
 
@@ -130,6 +135,10 @@ class _Function:
     @property
     def isolated(self) -> bool:
         return is_isolated(self.function)
+
+    @property
+    def costly(self) -> bool:
+        return is_costly(self.function)
 
 
 @dataclass(frozen=True)

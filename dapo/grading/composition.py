@@ -154,6 +154,10 @@ class Composition:
         return self._with(self.score.of(example), lambda score: composed(score, self.shaping))
 
     @property
+    def costly(self) -> bool:
+        return any(reward.outcomes.costly for reward in (self.score, *self._rewards))
+
+    @property
     def _rewards(self) -> list[AdaptedReward]:
         return [term.reward for term in self.shaping]
 

@@ -22,6 +22,14 @@ class DeclaresIsolation(Protocol):
     isolated: bool
 
 
+@runtime_checkable
+class DeclaresCost(Protocol):
+    """A reward that says whether its verdicts cost money, or the time of a service: a class variable or a
+    property of a dataclass, or an attribute of a function."""
+
+    costly: bool
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """The place of a function, or of the class of a reward: `package.module:name`."""
     if isinstance(function, functools.partial):
@@ -53,6 +61,12 @@ def _rewards_in(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
         several = value.values() if isinstance(value, Mapping) else value
         held = several if isinstance(value, (Mapping, tuple)) else [value]
         yield from (inner for inner in held if callable(inner))
+
+
+def is_costly(function: Callable[..., Any]) -> bool:
+    """Only what says so is: nothing is guessed from what a reward imports or how long it takes."""
+    declared: object = function
+    return isinstance(declared, DeclaresCost) and declared.costly
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -52,9 +52,28 @@ class Grader:
         self._loading = threading.Lock()
         self.notes: list[str] = []
         """What to know of where rewards run."""
-        apart = self._reward.chooses or self._remote(self._reward) is not None
-        self.threads = len(self._workers) if self._workers is not None and apart else 1
+        self.threads = len(self._workers) if self._workers is not None and self.in_workers else 1
         """How many threads may call `grade` to some use."""
+
+    @property
+    def name(self) -> str:
+        """Of the reward, for people."""
+        return self._reward.outcomes.name
+
+    @property
+    def compares(self) -> bool:
+        """Whether it takes the completions of a prompt together."""
+        return self._reward.outcomes.unit == "group"
+
+    @property
+    def costly(self) -> bool:
+        """Whether its verdicts cost money or the time of a service."""
+        return self._reward.outcomes.costly
+
+    @property
+    def in_workers(self) -> bool:
+        """Whether it runs in processes of its own, or rewards it chooses from may."""
+        return self._workers is not None and (self.chooses or self._remote(self._reward) is not None)
 
     @property
     def chooses(self) -> bool:

@@ -29,6 +29,10 @@ class GradingSettings:
     Linux enforces it."""
     error_score: float = 0.0
     """The score of an answer that could not be graded."""
+    check_golds: int = 200
+    """So many gold answers are graded before a training begins. 0: none."""
+    min_gold_share: float = 0.99
+    """The training does not begin where a smaller share of them scores as right."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
@@ -39,6 +43,10 @@ class GradingSettings:
             raise ValueError("memory_gb must be greater than 0; null switches the limit off")
         if not 0 <= self.error_score <= 1:
             raise ValueError(f"error_score must lie in [0, 1], not {self.error_score}")
+        if self.check_golds < 0:
+            raise ValueError("check_golds must be at least 0 (0: golds are not checked before a training)")
+        if not 0 <= self.min_gold_share <= 1:
+            raise ValueError(f"min_gold_share must lie in [0, 1], not {self.min_gold_share}")
 
     @property
     def processes(self) -> int:

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dapo.data.progress import bar
 from dapo.data.prompts import SourcePlan, build_prompts, build_sources
 from dapo.data.report import DataReport
+from dapo.data.source import Source
 from dapo.data.stream import PromptStream
 from dapo.data.table import Table
 from dapo.data.token_cache import TokenCache
+from dapo.grading.gate import require_golds
 from dapo.grading.grader import Grader, SourceGrader
 from dapo.grading.quarantine import Quarantine
+from dapo.grading.settings import GradingSettings
 from dapo.grading.workers import Workers
 from dapo.recipe.config import Recipe, SourceSettings
 from dapo.recipe.resolve import reward_from, task_from
 from dapo.text import TextCodec
 from dapo.types import Prompt
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """Where prompts come from, and what grades the completions."""
+
+    source: Source
+    task: Any
+    grader: Grader
 
 
 @dataclass
@@ -32,12 +44,22 @@ class RunData:
     eval_prompts: list[Prompt]
     eval_grader: Grader | None
     """None where nothing is held out."""
+    sources: list[TrainingSource]
     reports: list[str]
     """What became of the rows, a line for each source, and what to know of the rewards."""
     workers: Workers
     """The processes that grade; `close` ends them."""
     quarantine: Quarantine
     """Writes down what could not be graded in training, once it has a path."""
+
+    def require_golds(self, settings: GradingSettings) -> None:
+        """Grade a sample of the gold answers of each source; what there is to note joins the reports.
+
+        Raises UserError where too few are right.
+        """
+        for one in self.sources:
+            examples = (prompt.example for prompt in one.source.prompts)
+            self.reports += require_golds(one.source.name, one.task, examples, one.grader, settings)
 
 
 def run_data(recipe: Recipe, codec: TextCodec) -> RunData:
@@ -64,9 +86,11 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
         built, reports = build_sources(plans, codec, TokenCache.of_user(), progress)
     stream = PromptStream(built, seed=recipe.seed, mixing=recipe.data.mixing)
     own = None if recipe.reward is None else reward_from(recipe.reward)
+    shared = None if own is None else grader(own)
+    graders = [shared or grader(task.reward) for task in tasks]
     eval_task = _eval_task(recipe, tasks)
     prompts = [] if eval_task is None else eval_prompts(recipe, eval_task, codec)
-    training = grader(own) if own is not None else _grader(stream, sources, tasks, grader)
+    training = shared or _grader(stream, sources, graders)
     evaluating = grader(own or eval_task.reward) if eval_task is not None else None
     graded = training.prepare(prompt.example for source in built for prompt in source.prompts)
     if evaluating is not None:
@@ -76,6 +100,7 @@ def _run_data(recipe: Recipe, codec: TextCodec, workers: Workers, quarantine: Qu
         training,
         prompts,
         evaluating,
+        [TrainingSource(*one) for one in zip(built, tasks, graders, strict=True)],
         [
             *(report.summary() for report in reports),
             *_thinking_notes(reports, codec),
@@ -143,16 +168,13 @@ def _plan(recipe: Recipe, source: SourceSettings, task: Any) -> SourcePlan:
 
 
 def _grader(
-    stream: PromptStream,
-    sources: Sequence[SourceSettings],
-    tasks: Sequence[Any],
-    grader: Callable[[Any], Grader],
+    stream: PromptStream, sources: Sequence[SourceSettings], graders: Sequence[Grader]
 ) -> Grader | SourceGrader:
     """Each source's completions are graded by its own task."""
-    graders = {source.name: grader(task.reward) for source, task in zip(sources, tasks, strict=True)}
     if len(graders) == 1:
-        return graders[sources[0].name]
-    return SourceGrader(graders, stream.source_of)
+        return graders[0]
+    named = {source.name: grader for source, grader in zip(sources, graders, strict=True)}
+    return SourceGrader(named, stream.source_of)
 
 
 def _eval_task(recipe: Recipe, tasks: Sequence[Any]) -> Any:

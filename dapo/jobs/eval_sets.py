@@ -46,7 +46,7 @@ def parse_sets(texts: Iterable[str]) -> list[SetSpec]:
 
 
 def _parse(text: str) -> SetSpec:
-    values = _values(text)
+    values = spec_values(text)
     task: dict[str, Any] = {}
     sampling: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -60,20 +60,25 @@ def _parse(text: str) -> SetSpec:
         raise RecipeError(f"--task {text!r}: name a task or a data file first, as in gsm8k,limit=100")
     if name is not None and not (isinstance(name, str) and Path(name).name == name):
         raise RecipeError(f"--task {text!r}: name is what the set is called, without a slash")
-    return SetSpec(name or _short_name(called), {"task": task, "eval": sampling, **settings})
+    return SetSpec(name or short_name(called), {"task": task, "eval": sampling, **settings})
 
 
-def _values(text: str) -> dict[str, Any]:
+def spec_values(text: str, key: str = "task") -> dict[str, Any]:
+    """`first,setting=value,...`, with `first` under `key`; or a YAML mapping in braces.
+
+    Raises RecipeError for what stands behind a comma without being a setting.
+    """
     if text.lstrip().startswith("{"):
-        values = parse_overrides([f"--task={text}"])["--task"]
+        values = parse_overrides([f"--{key}={text}"])[f"--{key}"]
         if isinstance(values, dict):
             return values
     first, *rest = text.split(",")
     while rest and "=" not in rest[0]:  # a comma in the name of a file
         first = f"{first},{rest.pop(0)}"
-    return {"task": first, **parse_overrides(rest)}
+    return {key: first, **parse_overrides(rest)}
 
 
-def _short_name(task: str) -> str:
+def short_name(task: str) -> str:
+    """What a task or a file is called in tables."""
     path = Path(task)
     return (path.stem if path.suffix in _FILES else path.name).replace(":", "-")

@@ -46,6 +46,8 @@ class Run:
         check_context(recipe.model, recipe.max_prompt_tokens + recipe.max_completion_tokens)
         self.data = run_data(recipe, codec)
         try:
+            if not resume:
+                self.data.require_golds(recipe.grading)
             self._assemble(codec)
             self.directory, self.notes = open_run(recipe, resume, force)
             try:

@@ -35,6 +35,8 @@ MAY_CHANGE: dict[str, str] = {
     "grading.workers": "",
     "grading.seconds_per_answer": _LIMIT,
     "grading.memory_gb": _LIMIT,
+    "grading.check_golds": "",
+    "grading.min_gold_share": "",
     "learner": _ROUNDING,
     "generation.prefill_tokens": _ROUNDING,
     "generation.cuda_graphs": _ROUNDING,

@@ -20,6 +20,8 @@ class Reward:
     """
 
     name: ClassVar[str] = "judge"
+    costly: ClassVar[bool] = True
+    """Every verdict is a question to a service."""
 
     endpoint: Endpoint
     preset: Literal[

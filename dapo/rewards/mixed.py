@@ -164,6 +164,11 @@ class Reward:
     """Whether the rows with thoughts of Yuan3.0's llm_math, llm_choice, mllm_normal and mllm_choice take the
     reward `reflection`, and how it is set."""
 
+    @property
+    def costly(self) -> bool:
+        """With a judge some verdicts ask a service."""
+        return self.judge is not None
+
     def __call__(self, example: Example) -> Callable[..., Any]:
         for name in self.columns:
             value = column(example, name)

@@ -1,9 +1,9 @@
 """Compares a number in the completion with the gold answer, as numbers. The reward of GSM8K.
 
 The number is the first one after the last `Answer:`, `####` or `\\boxed{` of the completion, and where
-there is no such marker, the last number of the completion. `1,234`, `$1234`, `1234.00` and `1234%` are
-the same number; so are `1/2`, `\\frac{1}{2}` and `0.5`. There are no exponents: a model could write one
-whose value does not fit into memory.
+there is no such marker, the last number of the completion. `41 or 42` behind a marker is no number. `1,234`,
+`$1234`, `1234.00` and `1234%` are the same number; so are `1/2`, `\\frac{1}{2}` and `0.5`. There are no
+exponents: a model could write one whose value does not fit into memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dapo.types import Completion, Example, Score
 from dapo.verify.extract import last_boxed
 from dapo.verify.numbers import find_numbers
 
+_CHOICE = re.compile(r"[^0-9\n]*[0-9][0-9.,/{}]*\W{0,9}(?:text\W)?\W{0,9}\bor\b\W{0,9}[0-9]", re.IGNORECASE)
 _MARKER = re.compile(r"answer\**\s*:|####|\\boxed\{", re.IGNORECASE)
 
 
@@ -57,11 +58,19 @@ class Reward:
         if markers:
             marker = markers[-1]
             boxed = last_boxed(text[marker.start() :])
-            return _first_number(text[marker.end() :] if boxed is None else boxed)
+            return _stated(text[marker.end() :] if boxed is None else boxed)
         if self.require_marker:
             return None
         numbers = find_numbers(text)
         return numbers[-1] if numbers else None
+
+
+def _stated(text: str) -> Fraction | None:
+    """The first number, unless another one is offered in its place."""
+    numbers = find_numbers(text)
+    if len(set(numbers[:2])) == 2 and _CHOICE.match(text.lstrip()):
+        return None
+    return numbers[0] if numbers else None
 
 
 def _first_number(text: str) -> Fraction | None:

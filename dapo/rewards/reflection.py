@@ -49,6 +49,11 @@ class Reward:
                     f"{name} must judge one completion at a time, as math and exact do, not {reward!r:.80}"
                 )
 
+    @property
+    def costly(self) -> bool:
+        """With a judge every verdict asks a service."""
+        return self.judge is not None
+
     def __call__(self, completions: Sequence[Completion], example: Example) -> list[Score]:
         scores = [_attempt(self.answer, completion, example) for completion in completions]
         if thinks(example) is False:

@@ -24,7 +24,8 @@ class Filter:
     def __call__(self, group: GradedGroup) -> Verdict:
         """`signal` where the values differ, else what the scores say.
 
-        Raises UserError if a score has no part of this name.
+        A completion that could not be graded has no parts: they count as 0. Raises UserError if the score of
+        another one has no part of this name.
         """
         if has_signal([self._value(rollout) for rollout in group.rollouts], self.tolerance):
             return "signal"
@@ -36,6 +37,8 @@ class Filter:
             return rollout.score.score
         if self.on == "reward":
             return rollout.reward
+        if rollout.score.error is not None:
+            return 0.0
         try:
             return rollout.score.parts[self.on]
         except KeyError:

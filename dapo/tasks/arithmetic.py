@@ -101,7 +101,8 @@ class Task:
 
 
 def _terms(example: Example) -> list[int]:
-    return [int(term) for term in example.id.split("+")]
+    asked: str = example.messages[0]["content"]
+    return [int(term) for term in asked.rstrip("=?\n").split("+")]
 
 
 def _steps(terms: list[int]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import dapo
+from benchmarks._treacherous import HARMLESS, WAYS
 from tests.end_to_end import treacherous
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,13 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "max_prompt_tokens": 32,
             "max_completion_tokens": 8,
             "reward": f"{treacherous.__name__}:starts_with_digit",
-            "grading": {"workers": 2, "seconds_per_answer": 2.0, "memory_gb": 0.25, "error_score": 0.0},
+            "grading": {
+                "workers": 2,
+                "seconds_per_answer": 3.0,
+                "memory_gb": 0.25,
+                "error_score": 0.0,
+                "min_gold_share": 0.9,  # It does its worst on gold answers, too.
+            },
             "optimizer": {"lr": 1e-2, "weight_decay": 0.0},
             "eval": {"completions": 4},
             "run": {"dir": str(directory), "trackers": []},
@@ -45,39 +52,37 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def failing(found: Records) -> list[int]:
-    """The kinds of misbehaviour that cost an answer its score, among these."""
-    kinds = [treacherous.kind_of(record["completion"], record["id"]) for record in found]
-    return [kind for kind in kinds if kind is not None and kind != treacherous.CHATTER]
+def failing(found: Records) -> list[str]:
+    """The ways to misbehave that cost an answer its score, among these."""
+    ways = [treacherous.way(record["completion"], record["id"]) for record in found]
+    return [way for way in ways if way is not None and way != HARMLESS]
 
 
 def test_every_other_answer_is_scored_right(run: Path) -> None:
     found = records(run, "rollouts/*.jsonl")
-    assert len(set(failing(found))) == len(treacherous.KINDS) - 1  # All of them happened.
+    assert set(failing(found)) == set(WAYS) - {HARMLESS}  # All of them happened.
     for record in found:
-        kind = treacherous.kind_of(record["completion"], record["id"])
-        if kind is None:
-            assert (record["score"], record["error"]) == (record["completion"][:1].isdigit(), None)
+        if failing([record]):
+            assert record["score"] == 0 and record["error"] is not None
         else:
-            assert (record["error"] is None) == (kind == treacherous.CHATTER)
-            assert record["score"] == (kind == treacherous.CHATTER)
+            assert (record["score"], record["error"]) == (record["completion"][:1].isdigit(), None)
 
 
 def test_the_run_reaches_its_accuracy(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     assert summary["steps"] == 20
     assert summary["accuracy_before"] < 0.6
-    assert summary["accuracy_after"] > 0.85  # One answer in 57 cannot be graded right.
+    assert summary["accuracy_after"] > 0.85  # One answer in 56 cannot be graded right.
 
 
 def test_the_metrics_count_what_went_wrong(run: Path) -> None:
     steps = [line for line in records(run, "metrics.jsonl") if "time/step" in line]
-    kinds = failing(records(run, "rollouts/step_*.jsonl"))
-    hangs = sum(treacherous.KINDS[kind] is treacherous.hang for kind in kinds)
-    assert sum(step["reward/errors"] for step in steps) == len(kinds) > 0
+    ways = failing(records(run, "rollouts/step_*.jsonl"))
+    hangs = ways.count("loops for ever")
+    assert sum(step["reward/errors"] for step in steps) == len(ways) > 0
     assert sum(step["reward/timeouts"] for step in steps) == hangs > 0
     assert sum(step["reward/parse_failures"] for step in steps) == 0
-    assert max(step["reward/latency_max"] for step in steps) >= 2.0
+    assert max(step["reward/latency_max"] for step in steps) >= 3.0
     assert all(0 < step["reward/latency"] <= step["reward/latency_max"] for step in steps)
 
 

@@ -21,6 +21,8 @@ def judge(text: str, gold: str, reward: Reward | None = None) -> Score:
         ("Answer:\n18", "18"),
         ("Answer: 18 (since 9+9=18, not 20)", "18"),
         ("Answer: 17\nAnswer: 18", "18"),
+        ("Answer: 18 (there are 2 or 3 ways)", "18"),
+        ("Answer: 18 or 18.0", "18"),
         ("3 + 4 = 7\n#### 18", "18"),
         ("so \\boxed{18} of the 40", "18"),
         ("Answer: \\boxed{18}, from 20", "18"),
@@ -54,6 +56,13 @@ def test_the_number_found(text: str, answer: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "no number", "Answer: none", "Answer: 5/0", "\\boxed{}", "- . , /"])
 def test_no_number_found(text: str) -> None:
+    assert judge(text, "5") == Score(score=0.0, answer=None)
+
+
+@pytest.mark.parametrize(
+    "text", ["Answer: 5 or 6", "**Answer:** $5$ or $6$", "\\boxed{5 \\text{ or } 6}", "Answer: 5, or 6 or 7"]
+)
+def test_a_choice_of_numbers_is_no_number(text: str) -> None:
     assert judge(text, "5") == Score(score=0.0, answer=None)
 
 

@@ -74,6 +74,14 @@ def test_differences_up_to_the_tolerance_are_none() -> None:
     assert Filter("score", 0.5)(group(0, 0.1, 0.3)) == "all_wrong"
 
 
+def test_a_completion_that_could_not_be_graded_has_parts_of_0() -> None:
+    """Its score has none, and the run goes on."""
+    two, three = group(0, 0.0, 0.0, acc=[0.0, 0.0]), group(0, 0.0, 0.0, 0.0, acc=[0.7, 0.7, 0.0])
+    two.rollouts[1].score = three.rollouts[2].score = Score(0.0, error="it raised ValueError")
+    assert Filter("acc", 1e-6)(two) == "all_wrong"
+    assert Filter("acc", 1e-6)(three) == "signal"
+
+
 def test_an_unknown_part_is_named_with_those_there_are() -> None:
     with pytest.raises(UserError, match=r"no part 'bonus'.*score, reward, acc"):
         Filter("bonus", 1e-6)(group(0, 0.0, 1.0, acc=[0.0, 1.0]))
