@@ -15,7 +15,7 @@ def prepare(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="dapo-math-17k, aime-2024, aime-2025, gsm8k, gsm8k-test, math or math-500 (with =FILE for "
             "a copy of it), a data file, owner/name on the hub, or a .txt list of files as in Yuan3.0.",
         ),
@@ -27,7 +27,11 @@ def prepare(
     ] = None,
     held_out: Annotated[float, typer.Option(help="Share of the prompts for held_out.parquet.")] = 0.0,
     conflicts: Annotated[
-        str, typer.Option(help="A prompt with several answers: drop it, or keep the majority's or the first.")
+        str,
+        typer.Option(
+            help="A prompt with several answers: drop it, or keep it with the answer of the majority, or the "
+            "first one."
+        ),
     ] = "drop",
     contaminated: Annotated[
         str, typer.Option(help="A prompt that shares text with an evaluation set: report it, or drop it.")

@@ -32,8 +32,8 @@ def run(
         print(f"  dropped  {count:>9,}  {reason}")
     for file in card["files"]:
         print(f"  written  {file['rows']:>9,}  {out / file['name']}")
-    print(f"{len(found.conflicts):,} prompts have several answers")
-    print(f"LaTeX commands were put back in {found.repaired_rows:,} rows")
+    print(f"prompts with several answers: {len(found.conflicts):,}")
+    print(f"rows in which LaTeX commands were put back: {found.repaired_rows:,}")
     if against:
         print(
             f"{found.contaminated:,} prompts hold at least {wanted.min_share:.0%} of an evaluation prompt; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -221,5 +221,6 @@ def _strip(value: float, interval: Interval) -> Text:
 def _table(*columns: tuple[str, str], gap: int = 1) -> Table:
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim", pad_edge=False)
     for place, (title, side) in enumerate(columns):
-        table.add_column(title, justify="left" if side == "left" else "right", no_wrap=place > 0)
+        justify: JustifyMethod = "left" if side == "left" else "right"
+        table.add_column(title, justify=justify, no_wrap=place > 0, overflow="ellipsis" if place else "fold")
     return table

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from dapo.cli.eval_tables import comparison, heading, one_set, several_sets
@@ -136,7 +137,9 @@ def _print_figures(console: Console, measured: Sequence[Measured], unicode: bool
     for one in measured:
         for line in one.remarks():
             name = f"{one.name}: " if len(measured) > 1 else ""
-            console.print(Text.assemble(("  note ", "yellow"), f"{name}{line}"))
+            note = Table.grid(padding=(0, 1, 0, 0))
+            note.add_row(Text("  note", style="yellow"), Text(f"{name}{line}"))
+            console.print(note)
 
 
 def _print_verl(console: Console, sides: Sequence[Sequence[Measured]]) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from dapo.errors import UserError
 from dapo.run.eval_directory import COMPLETIONS
 from dapo.run.eval_records import EvalRecord, read_records
 
@@ -51,7 +52,7 @@ class ShowOptions:
 
 def run(path: Path, options: ShowOptions) -> None:
     """Print them, each prompt once above its own."""
-    records = read_records(path / COMPLETIONS if path.is_dir() else path)
+    records = read_records(_file(path))
     found = [record for record in records if options.wanted(record)]
     console = Console(highlight=False)
     prompt = None
@@ -65,6 +66,17 @@ def run(path: Path, options: ShowOptions) -> None:
     prompts = len({record.id for record in found})
     shown = f"{min(len(found), options.most)} of {len(found)}"
     console.print(f"{shown} completions of {prompts} prompts shown; --most changes how many", style="dim")
+
+
+def _file(path: Path) -> Path:
+    """The file of completions. Raises UserError for a directory that holds none."""
+    if not path.is_dir():
+        return path
+    if not (path / COMPLETIONS).exists():
+        kept = sorted((path / "rollouts").glob("*.jsonl"))
+        named = f"a file of its rollouts/, such as {kept[-1]}" if kept else "the directory of an evaluation"
+        raise UserError(f"{path} holds no {COMPLETIONS}; name {named}")
+    return path / COMPLETIONS
 
 
 def visible(text: str) -> str:

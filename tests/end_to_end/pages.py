@@ -153,11 +153,16 @@ def check_excerpt(block: Block) -> None:
     if block.language == "yaml":
         load_recipe(changed_recipe(block))
         return
-    for text in block.commands:
-        command, left = typer.main.get_command(app), dapo_arguments(text)
-        while hasattr(command, "commands"):
-            command = command.commands[left.pop(0)]
-        command.make_context("dapo", left)
+    for command in block.commands:
+        check_options(command)
+
+
+def check_options(text: str) -> None:
+    """Have a command parsed, and nothing more. Raises where its options are refused."""
+    command, left = typer.main.get_command(app), dapo_arguments(text)
+    while hasattr(command, "commands"):
+        command = command.commands[left.pop(0)]
+    command.make_context("dapo", left)
 
 
 def not_printed(wanted: str, printed: str) -> list[str]:

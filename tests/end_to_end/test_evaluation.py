@@ -183,6 +183,19 @@ def test_what_the_user_can_put_right(
     assert not (tmp_path / "evals").exists()
 
 
+def test_a_long_name_of_a_set_is_folded_and_not_cut(
+    evaluated: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "competition-math-hard"
+    sets = [f"arithmetic,limit=2,name={name}", "arithmetic,limit=2"]
+    arguments = [argument for one in sets for argument in ("--task", one)]
+    output = evaluated(BASE, *arguments, "-n", "2", "max_completion_tokens=8")
+    table = output.partition("average")[0].splitlines()
+    assert name in "".join(line[2:13].strip() for line in table)
+    assert "…" not in output
+
+
 def test_a_run_is_no_model(tmp_path: Path, evaluated: Terminal) -> None:
     (tmp_path / "run/rollouts").mkdir(parents=True)
     (tmp_path / "run/config.yaml").write_text("")

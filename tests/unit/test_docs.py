@@ -15,6 +15,7 @@ import dapo.tasks
 from dapo.grading.functions import is_isolated
 from dapo.recipe.resolve import reward_from
 from dapo.recipe.text import parse_yaml
+from tests.end_to_end.pages import check_options
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -63,6 +64,14 @@ def test_what_other_projects_have_is_named_as_a_recipe_takes_it() -> None:
 def test_every_task_is_in_the_table() -> None:
     named = [name for cell, *_ in rows_under(DATA, "Built-in tasks") for name in names_in(cell)]
     assert sorted(named) == sorted(files_of(dapo.tasks))
+
+
+def test_the_commands_of_the_readme_have_these_options() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    \.venv/bin/(dapo .*)$", text, flags=re.MULTILINE)
+    assert len(commands) >= 5
+    for command in commands:
+        check_options(command)
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)

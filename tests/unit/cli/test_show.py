@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dapo.cli.show import ShowOptions, run, visible
+from dapo.errors import UserError
 from dapo.run.eval_records import EvalRecord, lines_of
 
 PROMPT = [{"role": "user", "content": "1+1?"}]
@@ -63,3 +64,13 @@ def test_what_a_terminal_obeys_is_written_out() -> None:
     assert visible("a\tb\nc\rd\x00\x9b\u2066\ud800\N{SNOWMAN}") == (
         "a\tb\nc\\rd\\x00\\x9b\\u2066\\ud800\N{SNOWMAN}"
     )
+
+
+def test_a_directory_without_completions_is_told_where_they_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name the directory of an evaluation"):
+        run(tmp_path, ShowOptions())
+    (tmp_path / "rollouts").mkdir()
+    for name in ("step_000001.jsonl", "step_000002.jsonl"):
+        (tmp_path / "rollouts" / name).write_text("".join(lines_of(RECORDS)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"name a file of its rollouts/, such as .*step_000002\.jsonl"):
+        run(tmp_path, ShowOptions())
