@@ -29,7 +29,7 @@ class Columns:
     prompt: str | None = None
     """Column of the prompt: a text, or a list of messages `{"role": ..., "content": ...}`."""
     answer: str | None = None
-    """Column of the gold answer: text or a number."""
+    """Column of the gold answer: text or a number, or `{"target": [...]}` with several texts."""
     id: str | None = None
     """Column of the ids. None: a hash of messages and answer."""
     system: str | None = None
@@ -98,8 +98,11 @@ class RowReader:
         )
 
     def gold(self, row: Row) -> str:
-        """The answer of a row, as text."""
-        return _answer_text(_look_up(row, self.answer, "answer"), row, self.answer)
+        """The answer of a row, as text: several answers as a list in JSON."""
+        value = _look_up(row, self.answer, "answer")
+        if isinstance(value, Mapping) and _are_texts(value.get("target")):  # verl's searchR1 data
+            value = json.dumps(value["target"], ensure_ascii=False)
+        return _answer_text(value, row, self.answer)
 
     def messages(self, row: Row) -> list[dict[str, Any]]:
         """The messages of a row, as the model is to read them."""
@@ -127,6 +130,10 @@ def _has_verl_schema(row: Row) -> bool:
     return isinstance(row.values.get("prompt"), list) and (
         isinstance(reward_model, Mapping) and "ground_truth" in reward_model
     )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def _look_up(row: Row, column: str, setting: str) -> object:

@@ -44,6 +44,7 @@ SAME_FLOOR = {
     ("core", "types"): "a verdict is a word of the project",
     ("rewards", "verify"): "a reward judges by comparisons that others share",
     ("tasks", "rewards"): "a task names the reward that grades it",
+    ("tasks", "verify"): "a task checks its rows by what its reward reads them with",
     ("tasks", "data"): "a task reads its rows from files and hubs",
     ("data", "rewards"): "rows from a file or hub are graded by the reward their source column names",
     ("data", "verify"): "what a row says of itself is read in one place",

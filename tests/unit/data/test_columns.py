@@ -57,6 +57,14 @@ def test_numbers_become_the_text_a_model_writes() -> None:
     assert found == ["204", "-7", "34", "0.25", "034"]
 
 
+def test_several_answers_become_a_list_in_json() -> None:
+    row = {**VERL, "reward_model": {"ground_truth": {"target": ["Zürich", "Zurich"]}}}
+    assert examples(row)[0].answer == '["Zürich", "Zurich"]'
+    for target in ([], [1], "Zurich", None):
+        row = {**VERL, "reward_model": {"ground_truth": {"target": target}}}
+        assert "holds an object" in refused(row)
+
+
 def test_system_message_and_template_surround_the_prompt() -> None:
     [example] = examples(
         {"prompt": "\\frac{1}{2}?", "answer": "0.5"}, system="Be brief.", prompt_template="Q: {prompt}\nA: {}"

@@ -284,6 +284,7 @@ GOLDS = [
     row("ignored", reward_method="rag_chatqa", data_source="coqa", answers=[]),
     row("A", reward_method="rag_mrag"),
     row("Paris", data_source="searchR1_nq"),
+    row('["Paris", "the city of light"]', data_source="searchR1_hotpotqa"),
     row('{"answer": ["1,200", "b"]}', reward_method="rag_mmtab"),
     row('["1,200", "b"]', reward_method="rag_mmtab"),
     row("a cat sat on the mat", reward_method="rag_summary"),
