@@ -27,11 +27,7 @@ def prepare(
     ] = None,
     held_out: Annotated[float, typer.Option(help="Share of the prompts for held_out.parquet.")] = 0.0,
     conflicts: Annotated[
-        str,
-        typer.Option(
-            help="A prompt with several answers: drop it, or keep it with the answer of the majority, or the "
-            "first one."
-        ),
+        str, typer.Option(help="A prompt with several answers: drop it, or keep the majority's or the first.")
     ] = "drop",
     contaminated: Annotated[
         str, typer.Option(help="A prompt that shares text with an evaluation set: report it, or drop it.")
