@@ -36,6 +36,8 @@ HINTS = {
     "max_steps": "num_steps",
     "output_dir": "run.dir",
     "overlong_buffer": "algorithm.soft_overlong.cache_tokens",
+    "mixed": "path: FILE, or a data set of the hub: its rows choose their reward by column (reward: mixed)",
+    "by_source": "mixed",
     "top_p": f"eval.top_p ({_TRUNCATED})",
     "top_k": f"eval.top_k ({_TRUNCATED})",
 }

@@ -178,19 +178,24 @@ class Reward:
 
     def _for(self, name: str, value: str, example: Example) -> Callable[..., Any]:
         """What grades a row that has this value in this column."""
-        found = self._look_up(name, value, str(column(example, "data_source")))
+        source = str(column(example, "data_source"))
+        found = self._known.get((name, value, source)) or self._look_up(name, value, source)
+        self._known[name, value, source] = found
         if name == "reward_method" and self.reflection is not False and reflected(example):
             return self._made((value, "reflected"), lambda: self._reflecting(self._build(found), value))
         return self._made((name, found.key), lambda: self._build(found))
 
     def _look_up(self, name: str, value: str, source: str) -> _Found:
-        for table in (self.rewards, TABLE.get(name, {})):
-            key = _matching(table, value, source)
-            if key is not None:
-                return _Found(key, table[key])
+        key = _matching(self.rewards, value, source)
+        if key is not None:
+            return _Found(key, self.rewards[key])
+        table = TABLE.get(name, {})
+        key = _matching(table, value, source)
+        if key is not None:
+            return _Found(key, table[key], listed=True)
         if self.default is not None:
             return _Found("", self.default)
-        known = [*self.rewards, *TABLE.get(name, {})]
+        known = [*self.rewards, *table]
         near = get_close_matches(value, known, n=1)
         raise UserError(
             f"no reward is known for {name} {value!r}"
@@ -200,19 +205,16 @@ class Reward:
         )
 
     def _build(self, found: _Found) -> Callable[..., Any]:
-        entry = found.reward
-        if not isinstance(entry, partial):
-            return entry
-        if entry.func is not Judge:
-            built: Callable[..., Any] = entry()
-            return built
+        if not found.listed or found.reward.func is not Judge:
+            made: Callable[..., Any] = found.reward() if found.listed else found.reward
+            return made
         if self.judge is None:
             raise UserError(
                 f"rows of {found.key!r} are graded by a judge, and none is named: set judge, as in reward: "
                 "{name: mixed, judge: {endpoint: {urls: [http://localhost:8000/v1], model: NAME}}}, or "
                 f"another reward for them, as in rewards: {{{found.key}: {{name: exact}}}}"
             )
-        return replace(self.judge, **entry.keywords)
+        return replace(self.judge, **found.reward.keywords)
 
     def _reflecting(self, answer: AnswerReward, method: str) -> Reflected:
         settings = Reflection() if isinstance(self.reflection, bool) else self.reflection
@@ -221,6 +223,11 @@ class Reward:
             return Reflected(answer, side, settings.variant, settings.judge)
         except ValueError as error:
             raise UserError(f"rows of {method!r} with thoughts: {error}; or set reflection: false") from error
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, str], _Found]:
+        """What was looked up: a column and its value, and the source."""
+        return {}
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str], Callable[..., Any]]:
@@ -235,10 +242,12 @@ class Reward:
 
 @dataclass(frozen=True)
 class _Found:
-    """An entry of a table, or a reward that a recipe gave."""
+    """A reward that a recipe gave, or an entry of a table."""
 
     key: str
-    reward: Callable[..., Any]
+    reward: Any
+    listed: bool = False
+    """Whether it is an entry, which has to be built."""
 
 
 def _matching(table: Mapping[str, Any], value: str, source: str) -> str | None:

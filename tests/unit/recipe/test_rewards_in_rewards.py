@@ -179,3 +179,9 @@ def test_an_override_reaches_a_reward_inside_a_reward() -> None:
     base = {**BASE, "reward": {"name": "reflection", "answer": {"name": "number"}}}
     recipe = load_recipe(base, parse_overrides(["reward.answer.window=50"]))
     assert reward_from(recipe.reward) == reflection.Reward(number.Reward(window=50))
+
+
+def test_the_task_of_rows_of_several_kinds_is_a_file_with_the_mixed_reward() -> None:
+    message = r"data\.train 'mixed': unknown key. Here this is path: FILE, or a data set of the hub: its rows"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(BASE, {"data": {"train": "mixed"}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -168,6 +169,12 @@ def test_entries_can_be_added_and_replaced() -> None:
     assert reward(row(data_source="own_science")) is other and reward(row(data_source="own_math")) is mine
     assert reward(row(task="own/X")) == math.Reward()
     assert reward(yuan("llm_choice")) == choice.Reward()
+    given = partial(_starts_with, "so")
+    assert Reward(rewards={"x": given})(row(task="x")) is given
+
+
+def _starts_with(start: str, completion: Completion, example: Example) -> bool:
+    return completion.text.startswith(start)
 
 
 def test_an_unknown_value_is_an_error_unless_there_is_a_default() -> None:
